@@ -1,0 +1,73 @@
+"""Trackers that misbehave on request, on top of the one that writes files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from attrs import define
+from toolkit_file import FileTracker
+
+from toolkit.events import Event
+from toolkit.events import Metrics
+from toolkit.runinfo import RunInfo
+from toolkit.tracker import Link
+from toolkit.tracker import Unreachable
+
+
+@define
+class RefusingTracker(FileTracker):
+    """Fails on every batch that holds a metric named "bad"."""
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Refuse, or write."""
+        for event in events:
+            if isinstance(event, Metrics) and "bad" in event.values:
+                raise ValueError("a metric named 'bad'")
+        super().write(events)
+
+
+@define
+class SilentTracker(FileTracker):
+    """Can't be reached as long as a file named ``down`` lies in its folder."""
+
+    def open(self, run: RunInfo, memory: Link | None) -> Link:
+        """Open, if it can be reached."""
+        self._check()
+        return super().open(run, memory)
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Write, if it can be reached."""
+        self._check()
+        super().write(events)
+
+    def _check(self) -> None:
+        if (Path(self.folder) / "down").exists():
+            raise Unreachable("connection refused")
+
+
+@define
+class ForgetfulTracker(FileTracker):
+    """Appends, and so can't be told anything twice: it starts afresh at every open."""
+
+    repeatable: ClassVar[bool] = False
+
+    def open(self, run: RunInfo, memory: Link | None) -> Link:
+        """Drop what was there."""
+        (Path(self.folder) / f"{run.id}.json").unlink(missing_ok=True)
+        return super().open(run, memory)
+
+
+@define
+class HangingTracker(FileTracker):
+    """Never comes back from a write."""
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Hang, and swallow what a friendly end would say."""
+        while True:
+            try:
+                time.sleep(3600)
+            except Exception:  # noqa: BLE001, S112 - as careless plugins do
+                continue

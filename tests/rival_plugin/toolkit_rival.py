@@ -1,0 +1,3 @@
+"""Never imported: its name is refused before that."""
+
+raise RuntimeError("imported, although its name is claimed twice")

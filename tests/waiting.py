@@ -1,0 +1,20 @@
+"""Waiting for a condition, never for luck."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_LOOK_SECONDS = 0.02
+
+
+def wait_until(condition: Callable[[], object], limit: float) -> None:
+    """Return as soon as the condition holds.
+
+    Raises:
+        AssertionError: it didn't within ``limit`` seconds.
+    """
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {limit} s"
+        time.sleep(_LOOK_SECONDS)

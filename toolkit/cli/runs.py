@@ -1,0 +1,181 @@
+"""``toolkit runs``: look at recorded runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import click
+
+from toolkit import recorded
+from toolkit import rundir
+from toolkit.recorded import Recorded
+from toolkit.tracker import flatten
+
+_SHORT = 60
+_COLUMNS = ("id", "project", "name", "status", "started", "took", "told to")
+
+
+@click.group()
+def command() -> None:
+    """Look at recorded runs."""
+
+
+def _runs_dir_option(function: Any) -> Any:
+    text = "Folder of the runs (TOOLKIT_RUNS_DIR, ./runs)."
+    return click.option("--runs-dir", metavar="DIR", help=text)(function)
+
+
+def _json_option(function: Any) -> Any:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+@command.command("list")
+@_runs_dir_option
+@_json_option
+def list_runs(runs_dir: str | None, as_json: bool) -> None:
+    """List the runs, newest first."""
+    home = rundir.runs_dir(runs_dir, os.environ)
+    found = [recorded.overview(run) for run in reversed(rundir.all_runs(home))]
+    if as_json:
+        click.echo(json.dumps([_row(run) for run in found], indent=2))
+        return
+    if not found:
+        click.echo(f"No runs in {home}.")
+        return
+    _print_table(_COLUMNS, (_cells(run) for run in found))
+
+
+@command.command("show")
+@click.argument("run_id", metavar="RUN")
+@_runs_dir_option
+@_json_option
+def show(run_id: str, runs_dir: str | None, as_json: bool) -> None:
+    """Show what one run is and what it has recorded."""
+    home = rundir.runs_dir(runs_dir, os.environ)
+    run = rundir.find(home, run_id)
+    found = recorded.everything(run)
+    if as_json:
+        click.echo(json.dumps({**_row(found), **_values(found)}, indent=2))
+        return
+    _print_table(("run", str(run.path)), _facts(found))
+    _print_section("params", ((k, _short(v)) for k, v in flatten(found.params)))
+    _print_section(
+        "metrics",
+        (
+            (key, f"{point.value:.6g}", _short(point.step), str(point.count))
+            for key, point in sorted(found.metrics.items())
+        ),
+        ("last", "step", "points"),
+    )
+    _print_section("summary", ((k, _short(v)) for k, v in found.summary.items()))
+    _print_section("tags", found.tags.items())
+    _print_section(
+        "artifacts",
+        ((a.name, a.type, ", ".join(a.aliases), str(len(a.files))) for a in found.artifacts),
+        ("type", "aliases", "files"),
+    )
+
+
+def _row(run: Recorded) -> dict[str, Any]:
+    """The overview as JSON."""
+    return {
+        "id": run.info.id,
+        "parent": run.info.parent,
+        "project": run.info.project_name,
+        "name": run.info.display_name,
+        "group": run.info.group,
+        "tags": list(run.info.tags),
+        "status": run.life.state,
+        "created": run.info.created,
+        "ended": run.life.ended.time if run.life.ended else None,
+        "command": list(run.info.command),
+        "host": run.info.host.name,
+        "deliveries": [_delivery_row(run, d.backend) for d in run.deliveries],
+    }
+
+
+def _delivery_row(run: Recorded, backend: str) -> dict[str, Any]:
+    state = next(d for d in run.deliveries if d.backend == backend)
+    return {
+        "backend": backend,
+        "told": state.told,
+        "is_closed": state.closed is not None,
+        "link": attrs.asdict(state.link) if state.link else None,
+        "problem": state.problem,
+        "passed_over": list(state.passed_over),
+    }
+
+
+def _values(run: Recorded) -> dict[str, Any]:
+    return {
+        "params": run.params,
+        "metrics": {key: attrs.asdict(point) for key, point in run.metrics.items()},
+        "summary": run.summary,
+        "run_tags": run.tags,
+        "artifacts": [attrs.asdict(artifact) for artifact in run.artifacts],
+        "source": attrs.asdict(run.info.source),
+        "versions": dict(run.info.versions),
+    }
+
+
+def _status(run: Recorded) -> str:
+    return f"running on {run.info.host.name}?" if run.life.state == "ELSEWHERE" else run.life.state
+
+
+def _cells(run: Recorded) -> tuple[str, ...]:
+    end = run.life.ended.time if run.life.ended else time.time()
+    told = ", ".join(
+        d.backend if d.closed is not None else f"{d.backend} (owed)" for d in run.deliveries
+    )
+    name = "" if run.info.name is None else run.info.name
+    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.info.created))
+    took = _duration(end - run.info.created)
+    return (run.info.id, run.info.project_name, name, _status(run), started, took, told)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _facts(run: Recorded) -> Iterable[tuple[str, str]]:
+    yield from zip(_COLUMNS, _cells(run), strict=True)
+    yield "command", " ".join(run.info.command)
+    if run.info.source.commit:
+        yield "commit", run.info.source.commit + (" (changed)" if run.info.source.is_dirty else "")
+    for state in run.deliveries:
+        if state.link:
+            yield state.backend, state.link.url or state.link.view or state.link.id
+        if state.problem:
+            yield f"{state.backend}: problem", state.problem
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
+
+
+def _print_section(
+    title: str, rows: Iterable[tuple[str, ...]], more: tuple[str, ...] = ("",)
+) -> None:
+    if found := list(rows):
+        _print_table((title, *more), found)
+
+
+def _print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    Console().print(table)

@@ -1,0 +1,70 @@
+"""``toolkit sync``: deliver what is still owed, or tell a run to another backend."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from toolkit import delivery
+from toolkit import discovery
+from toolkit import lifecycle
+from toolkit import options
+from toolkit import rundir
+from toolkit.owner import CourierProcess
+from toolkit.patience import Patience
+from toolkit.redact import Redactor
+from toolkit.rundir import RunDir
+
+
+@click.command()
+@click.argument("run_ids", metavar="[RUN]...", nargs=-1)
+@click.option("--backend", "backends", multiple=True, metavar="NAME", help="Tell this backend.")
+@click.option(
+    "-o", "settings", multiple=True, metavar="NAME.FIELD=VALUE", help="An option of a backend."
+)
+@click.option("--runs-dir", metavar="DIR", help="Folder of the runs (TOOLKIT_RUNS_DIR, ./runs).")
+def command(
+    run_ids: tuple[str, ...],
+    backends: tuple[str, ...],
+    settings: tuple[str, ...],
+    runs_dir: str | None,
+) -> None:
+    """Deliver what RUNs, or all runs, still owe; ends with 1 if something stays owed.
+
+    Runs that are still going on are left to their own couriers.
+    """
+    given = options.parse(settings)
+    for name in backends:
+        discovery.find(name)
+    home = rundir.runs_dir(runs_dir, os.environ)
+    runs = [rundir.find(home, i) for i in run_ids] or rundir.all_runs(home)
+    is_owed = False
+    for run in runs:
+        if lifecycle.settle(run).state == "RUNNING":
+            click.echo(f"{run.path.name}: still running; its own couriers are at it")
+            continue
+        for backend in backends or delivery.backends(run):
+            is_owed |= not _deliver(run, backend, given.get(backend, {}))
+    sys.exit(1 if is_owed else 0)
+
+
+def _deliver(run: RunDir, backend: str, given: dict[str, str]) -> bool:
+    """Tell one backend what it hasn't been told; whether everything is told now."""
+    if delivery.load(run, backend).is_complete(run, lifecycle.look(run)):
+        return True
+    delivery.owe(run, backend, given, Redactor.from_environment(os.environ))
+    courier = CourierProcess(run, backend, given, run.info().directory)
+    try:
+        courier.wait(Patience.from_environment(os.environ))
+    finally:
+        if courier.is_working():
+            courier.stop()
+    state = courier.state()
+    if state.is_complete(run, lifecycle.look(run)):
+        click.echo(f"{run.path.name}: {backend}: told ({state.told} events)")
+        return True
+    reason = state.problem or f"see {delivery.log_path(run, backend)}"
+    click.echo(f"{run.path.name}: {backend}: still owed: {reason}", err=True)
+    return False

@@ -1,0 +1,174 @@
+"""``toolkit track``: run any command as a tracked run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from attrs import frozen
+
+from toolkit import child
+from toolkit import discovery
+from toolkit import journal
+from toolkit import leftovers
+from toolkit import lifecycle
+from toolkit import options
+from toolkit import rundir
+from toolkit import start
+from toolkit.console import ConsoleRecorder
+from toolkit.errors import UsageError
+from toolkit.events import Console
+from toolkit.events import Left
+from toolkit.events import Status
+from toolkit.owner import Backends
+from toolkit.owner import Owner
+from toolkit.redact import Redactor
+from toolkit.rundir import RunDir
+
+_SIGNAL_BASE = 128
+_CODES_OF_SIGNALS = (130, 137, 143)  # Ctrl-C, SIGKILL and SIGTERM, as shells report them
+
+
+@frozen
+class Described:
+    """What the command line fixes about a run."""
+
+    project: str | None
+    name: str | None
+    group: str | None
+    tags: tuple[str, ...]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--backend", "backends", multiple=True, metavar="NAME", help="Whom to tell.")
+@click.option(
+    "-o", "settings", multiple=True, metavar="NAME.FIELD=VALUE", help="An option of a backend."
+)
+@click.option("--project", help="What the run belongs to.")
+@click.option("--name", help="What to call the run.")
+@click.option("--group", help="Runs to compare with.")
+@click.option("--tag", "tags", multiple=True, help="A label; may be given again.")
+@click.option("--resume", metavar="RUN_ID", help="Go on with this run.")
+@click.option("--runs-dir", metavar="DIR", help="Folder of the runs (TOOLKIT_RUNS_DIR, ./runs).")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def command(
+    backends: tuple[str, ...],
+    settings: tuple[str, ...],
+    project: str | None,
+    name: str | None,
+    group: str | None,
+    tags: tuple[str, ...],
+    resume: str | None,
+    runs_dir: str | None,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND as a tracked run: `toolkit track --backend mlflow -- python train.py`.
+
+    The command's exit code is passed on, whatever becomes of the delivery.
+    """
+    if not command:
+        raise click.UsageError("no COMMAND given; put it after `--`")
+    if shutil.which(command[0]) is None:
+        raise UsageError(f"there is no command {command[0]!r}; is it on PATH and executable?")
+    if os.environ.get("TOOLKIT_DISABLED") == "1":
+        os.execvp(command[0], command)  # noqa: S606 - the user's own command
+    chosen = _chosen(backends, settings, os.environ)
+    home = rundir.runs_dir(runs_dir, os.environ)
+    run = (
+        _resumed(home, resume)
+        if resume
+        else _created(home, command, Described(project, name, group, tags))
+    )
+    if resume and not chosen:
+        chosen = start.remembered_backends(run)
+    owner = Owner(run, chosen, lambda line: click.echo(line, err=True))
+    sys.exit(_supervise(owner, command))
+
+
+def _chosen(
+    names: tuple[str, ...], settings: tuple[str, ...], environ: Mapping[str, str]
+) -> Backends:
+    """The backends of the command line, else of the environment, with their options.
+
+    Raises:
+        UsageError: an unknown backend, or an option that the backend doesn't have.
+    """
+    given = options.parse(settings)
+    chosen = start.chosen_backends({n: given.get(n, {}) for n in names}, {} if names else environ)
+    if unused := sorted(given.keys() - chosen.keys()):
+        raise UsageError(
+            f"-o {unused[0]}...: {unused[0]} is not one of the backends; add --backend"
+        )
+    for name in given:
+        try:
+            options.build(discovery.load(name), given[name])
+        except discovery.BrokenPluginError:  # its courier says so, and the run goes on
+            continue
+    return {name: {**given.get(name, {}), **chosen[name]} for name in chosen}
+
+
+def _created(home: Path, command: tuple[str, ...], said: Described) -> RunDir:
+    redactor = Redactor.from_environment(os.environ)
+    outer = os.environ.get("TOOLKIT_RUN")
+    info = start.new_info(
+        redactor.command(command),
+        os.environ,
+        parent=Path(outer).name if outer else None,
+        project=said.project,
+        name=said.name,
+        group=said.group,
+        tags=said.tags,
+    )
+    return rundir.create(home, info)
+
+
+def _resumed(home: Path, run_id: str) -> RunDir:
+    run = rundir.find(home, run_id)
+    lifecycle.refuse_if_live(run)
+    return run
+
+
+def _supervise(owner: Owner, command: tuple[str, ...]) -> int:
+    """Run the command to its end; the exit code to pass on."""
+    run = owner.run.path
+    guard = leftovers.watch_over(run)
+    job = child.start(command, {**os.environ, "TOOLKIT_RUN": str(run)})
+    owner.start()
+    console = ConsoleRecorder(owner.record, owner.redactor, _console_end(owner.run))
+    code = job.wait(console.feed)
+    if code < 0 or job.interrupted_by:
+        leftovers.end_processes(run)  # a launcher that was killed leaves its ranks behind
+    console.close()
+    leftovers.dismiss(guard)
+    owner.finish(_verdict(owner, code, job.interrupted_by))
+    return _SIGNAL_BASE - code if code < 0 else code
+
+
+def _verdict(owner: Owner, code: int, interrupted_by: int | None) -> Status:
+    """How the run ended, by the command's exit code and by what its scripts said on leaving."""
+    number = owner.writer.segment.number
+    joined = [part for part in journal.segments(owner.run.journal) if part.number > number]
+    last = [journal.last_event(part) for part in joined if not part.is_alive()]
+    has_vanished = any(not isinstance(event, Left) for event in last)
+    said = [event.status for event in last if isinstance(event, Left)]
+    if interrupted_by or code < 0 or code in _CODES_OF_SIGNALS or has_vanished:
+        return "KILLED"
+    if code:
+        return "FAILED"
+    return said[-1] if said else "FINISHED"
+
+
+def _console_end(run: RunDir) -> int:
+    """Where the console of earlier attempts ended."""
+    return max(
+        (
+            event.position + len(event.text)
+            for _, event in journal.events_of(run.journal, Console)
+            if isinstance(event, Console)
+        ),
+        default=0,
+    )

@@ -1,0 +1,229 @@
+"""Courier: reads a run's journal, tells one tracker, and remembers how far it got.
+
+It is a process of its own, one for each run and backend, started by the run's owner or by
+``toolkit sync``. It lives as long as the run does; when the run is over, it leaves after everything
+has been told, or when there has been no progress for a while.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import evolve
+
+from toolkit import delivery
+from toolkit import discovery
+from toolkit import journal
+from toolkit import lifecycle
+from toolkit import options
+from toolkit.delivery import Delivery
+from toolkit.errors import UsageError
+from toolkit.events import Artifact
+from toolkit.events import Described
+from toolkit.events import Ended
+from toolkit.events import Event
+from toolkit.events import File
+from toolkit.journal import Follower
+from toolkit.locks import Lock
+from toolkit.patience import Patience
+from toolkit.rundir import RunDir
+from toolkit.runinfo import RunInfo
+from toolkit.tracker import Tracker
+from toolkit.tracker import Unreachable
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.5
+_DESCRIPTION_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 15.0
+_NOTES_KEPT = 100
+_NICENESS = 10  # the training comes first
+
+
+class GivingUp(BaseException):
+    """The rest stays owed; the message says why."""
+
+
+class Courier:
+    """Tells one backend about one run."""
+
+    def __init__(self, run: RunDir, backend: str, patience: Patience) -> None:
+        self._run = run
+        self._state = delivery.load(run, backend)
+        self._patience = patience
+        self._progress_at = time.monotonic()
+
+    def work(self) -> None:
+        """Tell everything there is and will be, up to the run's end.
+
+        Raises:
+            GivingUp: not everything could be told.
+        """
+        if self._state.is_complete(self._run, lifecycle.look(self._run)):
+            return
+        tracker = self._tracker()
+        info = self._info()
+        link = self._persist("open", lambda: tracker.open(info, self._state.link))
+        # A tracker that can't be told an event twice is told the run from its start.
+        place = self._state.place if getattr(tracker, "repeatable", True) else {}
+        self._remember(evolve(self._state, link=link, place=place, closed=None, problem=None))
+        self._follow(tracker)
+
+    def _follow(self, tracker: Tracker) -> None:
+        follower = Follower(self._run.journal, self._state.place)
+        while True:
+            life = lifecycle.look(self._run)  # before reading: what is read then is all there is
+            batch = follower.read()
+            if batch.events or batch.damaged:
+                refused = self._tell(tracker, [e for e in batch.events if not isinstance(e, Ended)])
+                noted = (*self._state.passed_over, *batch.damaged, *refused)[-_NOTES_KEPT:]
+                told = self._state.told + len(batch.events)
+                self._remember(evolve(self._state, place=batch.place, told=told, passed_over=noted))
+            elif life.ended is not None:
+                self._persist("close", partial(tracker.close, life.ended))
+                self._remember(evolve(self._state, closed=life.end_segment))
+                return
+            elif life.state == "ELSEWHERE":
+                raise GivingUp("told so far; only the machine that it runs on can tell its end")
+            elif lifecycle.settle(self._run).state == "RUNNING":
+                time.sleep(_POLL_SECONDS)
+
+    def _tracker(self) -> Tracker:
+        backend = self._state.backend
+        try:
+            given = {
+                **self._state.open_options(),
+                **options.from_environment(backend, os.environ),
+            }
+            return options.build(discovery.load(backend), given)
+        except (UsageError, discovery.BrokenPluginError) as error:
+            raise GivingUp(str(error)) from error
+
+    def _info(self) -> RunInfo:
+        """The run with what scripts have said about it, once they have had time to say it."""
+        info = self._run.info()
+        patient_until = info.created + _DESCRIPTION_SECONDS
+        while True:
+            state = lifecycle.look(self._run).state
+            said = [e for _, e in journal.events_of(self._run.journal, Described)]
+            if said or state != "RUNNING" or time.time() > patient_until or self._state.link:
+                break
+            time.sleep(_POLL_SECONDS)
+        for event in said:
+            assert isinstance(event, Described)  # noqa: S101 - what was asked for
+            info = info.described(event)
+        return info
+
+    def _tell(self, tracker: Tracker, events: Sequence[Event]) -> list[str]:
+        """Write the events; those that the backend refuses are passed over, and returned."""
+        if not events:
+            return []
+        absolute = [_with_absolute_paths(event, self._run.path) for event in events]
+        try:
+            self._persist("write", lambda: tracker.write(absolute))
+        except Exception as error:  # any plugin, any error
+            if len(events) == 1:
+                note = f"{type(events[0]).__name__.lower()} passed over: {_cause(error)}"
+                print(note, flush=True)  # noqa: T201 - into the courier's log
+                return [note]
+            half = len(events) // 2
+            return [*self._tell(tracker, events[:half]), *self._tell(tracker, events[half:])]
+        return []
+
+    def _persist(self, what: str, call: Callable[[], T]) -> T:
+        """Call until the backend can be reached.
+
+        Raises:
+            GivingUp: the run is over and there has been no progress for too long; or, for `open`
+                and `close`, the plugin failed.
+        """
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                result = call()
+            except Unreachable as error:
+                self._remember_problem(f"can't be reached, trying again: {_cause(error)}")
+                self._wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            except Exception as error:
+                if what == "write":
+                    raise
+                raise GivingUp(f"{what} failed: {_cause(error)}") from error
+            else:
+                self._progress_at = time.monotonic()
+                if self._state.problem:
+                    self._remember(evolve(self._state, problem=None))
+                return result
+
+    def _wait(self, seconds: float) -> None:
+        """Pause; give up when the run is over and the backend has been silent for too long."""
+        if lifecycle.settle(self._run).state != "RUNNING":
+            left = self._progress_at + self._patience.without_progress - time.monotonic()
+            if left <= 0:
+                raise GivingUp(self._state.problem or "no progress")
+            seconds = min(seconds, left)
+        else:
+            self._progress_at = time.monotonic()
+        time.sleep(seconds)
+
+    def _remember_problem(self, problem: str) -> None:
+        if problem != self._state.problem:
+            print(problem, flush=True)  # noqa: T201 - into the courier's log
+            self._remember(evolve(self._state, problem=problem))
+
+    def _remember(self, state: Delivery) -> None:
+        self._state = state
+        delivery.save(self._run, state)
+
+    def give_up(self, reason: str) -> None:
+        """Note why the rest stays owed."""
+        self._remember_problem(reason)
+
+
+def _cause(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
+
+
+def _with_absolute_paths(event: Event, root: Path) -> Event:
+    if not isinstance(event, Artifact):
+        return event
+    return evolve(event, files=tuple(File(f.name, str(root / f.path)) for f in event.files))
+
+
+def _leave(signum: int, frame: object) -> None:
+    raise GivingUp("stopped before everything was told")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Deliver the run in folder ``argv[0]`` to backend ``argv[1]``; 0 when everything was told."""
+    run, backend = RunDir(Path(argv[0])), argv[1]
+    signal.signal(signal.SIGTERM, _leave)
+    os.nice(_NICENESS)
+    try:
+        with Lock.acquire(delivery.lock_path(run, backend)):
+            return _deliver(Courier(run, backend, Patience.from_environment(os.environ)))
+    except GivingUp:  # stopped while another courier was still at it
+        return 1
+
+
+def _deliver(courier: Courier) -> int:
+    try:
+        courier.work()
+    except GivingUp as reason:
+        courier.give_up(str(reason))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,211 @@
+"""What a run can say: one frozen class per kind of event, and its form as a line of JSON.
+
+The kind of an event is its class name in lower case. Every event has ``time`` in Unix seconds;
+those with a place on an axis have ``step``; those that carry a mapping call it ``values``. NaN and
+the infinities are written as the strings "NaN", "Infinity" and "-Infinity", so that every language
+can read a journal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+from typing import Literal
+
+import attrs
+from attrs import field
+from attrs import frozen
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@frozen
+class Described:
+    """What a script says about the run that it is part of; None and () leave things as they are."""
+
+    time: float
+    project: str | None = None
+    name: str | None = None
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    backends: Mapping[str, Mapping[str, str]] = field(factory=dict)
+    """Backends the script asks for, each with its options; secrets are masked."""
+
+
+@frozen
+class Params:
+    """Inputs of the run, nested as given."""
+
+    time: float
+    values: Mapping[str, Any]
+
+
+@frozen
+class Metrics:
+    """Measured numbers, at one step or at none."""
+
+    time: float
+    values: Mapping[str, float]
+    step: int | None = None
+
+
+@frozen
+class Tags:
+    """Key and text pairs; a later one replaces an earlier one of its key."""
+
+    time: float
+    values: Mapping[str, str]
+
+
+@frozen
+class Summary:
+    """Results of the whole run: numbers or text; a later one replaces an earlier one."""
+
+    time: float
+    values: Mapping[str, Any]
+
+
+@frozen
+class File:
+    """One file of an artifact: its name inside the artifact and where its bytes lie.
+
+    ``path`` is relative to the run's folder in the journal, and absolute when a tracker gets it.
+    """
+
+    name: str
+    path: str
+
+
+@frozen
+class Artifact:
+    """Files kept with the run, under ``folder`` ("" is the top), as one named and typed thing."""
+
+    time: float
+    name: str
+    files: tuple[File, ...]
+    folder: str = ""
+    type: str = "file"
+    aliases: tuple[str, ...] = ()
+
+
+@frozen
+class Console:
+    """What the command printed; ``position`` is its first character's place in the run's console.
+
+    Writing each text at its position makes repeated delivery harmless.
+    """
+
+    time: float
+    text: str
+    position: int
+    stream: Literal["stdout", "stderr"] = "stdout"
+
+
+@frozen
+class Left:
+    """A script that joined the run has left it, and how."""
+
+    time: float
+    status: Status
+
+
+@frozen
+class Ended:
+    """The run is over; written once, by its owner or by whoever settles it."""
+
+    time: float
+    status: Status
+
+
+@frozen
+class Unknown:
+    """An event of a kind that this version doesn't know: kept, and passed over by plugins."""
+
+    time: float
+    kind: str
+    fields: Mapping[str, Any]
+
+
+Event = Described | Params | Metrics | Tags | Summary | Artifact | Console | Left | Ended | Unknown
+
+_CLASSES: tuple[type[Any], ...] = (
+    Described,
+    Params,
+    Metrics,
+    Tags,
+    Summary,
+    Artifact,
+    Console,
+    Left,
+    Ended,
+)
+KINDS: Mapping[str, type[Any]] = {cls.__name__.lower(): cls for cls in _CLASSES}
+_FIELDS = {cls: [f.name for f in attrs.fields(cls)] for cls in (*_CLASSES, File)}
+_ENCODER = json.JSONEncoder(
+    allow_nan=False, separators=(",", ":"), default=lambda value: _as_mapping(value)
+)
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    """The fields of one of our attrs objects, for JSON."""
+    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
+
+
+def _spell_out(value: Any) -> Any:
+    """The value with every NaN and infinity, at any depth, as its name."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Mapping):
+        return {key: _spell_out(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spell_out(item) for item in value]
+    return value
+
+
+def encode(event: Event) -> bytes:
+    """One line of ASCII JSON for the event, with its newline.
+
+    Raises:
+        TypeError: a value in the event has no JSON form.
+    """
+    if isinstance(event, Unknown):
+        fields = {"kind": event.kind, "time": event.time, **event.fields}
+    else:
+        fields = {"kind": type(event).__name__.lower(), **_as_mapping(event)}
+    try:
+        line = _ENCODER.encode(fields)
+    except ValueError:  # JSON has no NaN; spelling them out only now keeps the common case fast
+        line = _ENCODER.encode(_spell_out(fields))
+    return line.encode("ascii") + b"\n"
+
+
+class Decoder:
+    """Reads lines of JSON back into events."""
+
+    def __init__(self) -> None:
+        from cattrs import Converter
+
+        self._converter = Converter()
+        # Values of params and summaries are any JSON: they pass through as they are.
+        self._converter.register_structure_hook(Any, lambda value, _: value)
+
+    def decode(self, line: bytes) -> Event:
+        """The event in this line; one of an unknown kind comes back as `Unknown`.
+
+        Raises:
+            ValueError: the line is not an event.
+        """
+        fields = json.loads(line)
+        if not isinstance(fields, dict) or not isinstance(fields.get("kind"), str):
+            raise ValueError("not a JSON object with a 'kind'")
+        kind = fields.pop("kind")
+        if kind not in KINDS:
+            return Unknown(time=float(fields.pop("time", 0.0)), kind=kind, fields=fields)
+        try:
+            event: Event = self._converter.structure(fields, KINDS[kind])
+        except Exception as error:  # cattrs groups several kinds of error under one base
+            raise ValueError(f"not a valid {kind} event") from error
+        return event

@@ -1,0 +1,221 @@
+"""What the owner of a run does: hold it to its end, start couriers, sample the machine.
+
+The owner is whoever created the run: ``toolkit track``, or the process whose `start_run` made it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from pathlib import Path
+
+from toolkit import delivery
+from toolkit import journal
+from toolkit import options
+from toolkit.delivery import Delivery
+from toolkit.errors import UsageError
+from toolkit.events import Described
+from toolkit.events import Ended
+from toolkit.events import Event
+from toolkit.events import Metrics
+from toolkit.events import Status
+from toolkit.journal import SegmentWriter
+from toolkit.patience import Patience
+from toolkit.redact import Redactor
+from toolkit.rundir import RunDir
+
+_LOOK_SECONDS = 0.25
+_SYSTEM_SECONDS = 10.0
+_KILL_SECONDS = 5.0
+_NOT_FOR_COURIERS = ("TOOLKIT_RUN", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MLFLOW_RUN_ID")
+
+Backends = Mapping[str, Mapping[str, str]]
+"""Names of backends, each with its options."""
+
+
+class CourierProcess:
+    """A courier that this process started, and what it has said so far."""
+
+    def __init__(self, run: RunDir, backend: str, given: Mapping[str, str], folder: str) -> None:
+        self.backend = backend
+        self._run = run
+        # Options travel in the environment: a secret among them must not be read off a disk.
+        environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_COURIERS}
+        environ.update(options.to_environment(backend, given))
+        with delivery.log_path(run, backend).open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "toolkit.courier", str(run.path), backend],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environ,
+                cwd=folder if Path(folder).is_dir() else None,
+            )
+
+    def state(self) -> Delivery:
+        """What the courier has told so far."""
+        return delivery.load(self._run, self.backend)
+
+    def is_working(self) -> bool:
+        """Whether the courier still lives."""
+        return self._process.poll() is None
+
+    def wait(self, patience: Patience) -> None:
+        """Wait for the courier for as long as there is progress, then stop it."""
+        last, since, started = self.state().place, time.monotonic(), time.monotonic()
+        while self.is_working():
+            now = time.monotonic()
+            if (place := self.state().place) != last:
+                last, since = place, now
+            if now - since > patience.without_progress or now - started > patience.in_all:
+                self.stop()
+                return
+            time.sleep(_LOOK_SECONDS / 5)
+
+    def stop(self) -> None:
+        """End the courier; what it hasn't told stays owed."""
+        self._process.terminate()
+        try:
+            self._process.wait(_KILL_SECONDS)
+        except subprocess.TimeoutExpired:  # a plugin that hangs doesn't get to hold the owner
+            self._process.kill()
+            self._process.wait()
+
+
+class Owner:
+    """Holds a run while its command or script runs.
+
+    Args:
+        run: the run's folder.
+        backends: whom to tell; empty means whoever the script asks for.
+        tell_user: called with one line at a time: where to look, and what is wrong.
+    """
+
+    def __init__(self, run: RunDir, backends: Backends, tell_user: Callable[[str], None]) -> None:
+        self.run = run
+        self.redactor = Redactor.from_environment(os.environ)
+        self._backends = backends
+        self._tell_user = tell_user
+        self._patience = Patience.from_environment(os.environ)
+        self._system_seconds = _system_interval(os.environ)
+        self._said: set[str] = set()
+        self._couriers: list[CourierProcess] = []
+        with run.lock():
+            self.writer = SegmentWriter.create(run.journal, "owner")
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._attend, name="toolkit-owner", daemon=True)
+
+    def start(self) -> None:
+        """Start the couriers, and begin to sample the machine."""
+        for backend, given in self._backends.items():
+            self._send(backend, given)
+        self._thread.start()
+
+    def finish(self, status: Status) -> None:
+        """Write how the run ended, and wait for its couriers."""
+        self._is_ending.set()
+        self._thread.join()
+        self._adopt_backends()
+        self.record(Ended(time.time(), status))
+        self.writer.close()
+        try:
+            for courier in self._couriers:
+                courier.wait(self._patience)
+        finally:  # an impatient Ctrl-C included: nothing outlives a run that ended
+            for courier in self._couriers:
+                if courier.is_working():
+                    courier.stop()
+            self._tell_news()
+            self._tell_outcome()
+
+    def record(self, event: Event) -> None:
+        """Write an event of the owner's own; a disk that refuses it is reported, once."""
+        try:
+            self.writer.append(event)
+        except OSError as error:
+            self._say(f"can't record any more: {error}")
+
+    def _send(self, backend: str, given: Mapping[str, str]) -> None:
+        delivery.owe(self.run, backend, given, self.redactor)
+        self._couriers.append(CourierProcess(self.run, backend, given, self.run.info().directory))
+
+    def _attend(self) -> None:
+        from toolkit.system import SystemSampler
+
+        sampler = SystemSampler()
+        step = last_system_step(self.run)
+        next_sample = time.monotonic()
+        while not self._is_ending.wait(_LOOK_SECONDS):
+            self._adopt_backends()
+            self._tell_news()
+            if self._system_seconds and time.monotonic() >= next_sample:
+                next_sample += self._system_seconds
+                step += 1
+                self.record(Metrics(time.time(), sampler.sample(), step))
+
+    def _adopt_backends(self) -> None:
+        """Send couriers to the backends that the script asks for, if none were chosen before."""
+        if self._backends or self._couriers:
+            return
+        for _, event in journal.events_of(self.run.journal, Described):
+            if isinstance(event, Described) and event.backends:
+                for backend, given in event.backends.items():
+                    self._send(backend, given)
+                return
+
+    def _tell_news(self) -> None:
+        for courier in self._couriers:
+            state = courier.state()
+            if state.link and state.link.url:
+                self._say(f"{courier.backend}: {state.link.url}")
+            if state.problem:
+                self._say(f"{courier.backend}: {state.problem}")
+
+    def _tell_outcome(self) -> None:
+        for courier in self._couriers:
+            state = courier.state()
+            if owed := state.owed_bytes(self.run) or state.closed is None:
+                self._say(
+                    f"{courier.backend}: not everything is told yet; later: "
+                    f"toolkit sync {self.run.path.name}"
+                )
+            elif state.link and state.link.view:
+                self._say(f"{courier.backend}: {state.link.view}")
+            if state.passed_over and not owed:
+                self._say(
+                    f"{courier.backend}: {len(state.passed_over)} events were passed over; see "
+                    f"{delivery.log_path(self.run, courier.backend)}"
+                )
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._tell_user(f"toolkit: {line}")
+
+
+def last_system_step(run: RunDir) -> int:
+    """Number of the last sample of the machine in earlier attempts; -1 if there is none."""
+    steps = (
+        event.step
+        for segment, event in journal.events_of(run.journal, Metrics)
+        if segment.role == "owner" and isinstance(event, Metrics) and event.step is not None
+        if any(key.startswith("system/") for key in event.values)
+    )
+    return max(steps, default=-1)
+
+
+def _system_interval(environ: Mapping[str, str]) -> float:
+    """Seconds between samples of the machine, as TOOLKIT_SYSTEM_INTERVAL says; 0 is never."""
+    text = environ.get("TOOLKIT_SYSTEM_INTERVAL")
+    if not text:
+        return _SYSTEM_SECONDS
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        raise UsageError(f"TOOLKIT_SYSTEM_INTERVAL={text!r} is not a number of seconds") from None

@@ -1,0 +1,248 @@
+"""Starting a run: join the one that this process is part of, resume one, or make a new one."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Iterable
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from toolkit import delivery
+from toolkit import discovery
+from toolkit import environment
+from toolkit import journal
+from toolkit import lifecycle
+from toolkit import rundir
+from toolkit.errors import UsageError
+from toolkit.events import Described
+from toolkit.events import Left
+from toolkit.events import Metrics
+from toolkit.events import Status
+from toolkit.journal import SegmentWriter
+from toolkit.owner import Backends
+from toolkit.owner import Owner
+from toolkit.redact import Redactor
+from toolkit.run import Recorder
+from toolkit.run import Run
+from toolkit.run import status_of
+from toolkit.rundir import RunDir
+from toolkit.runinfo import RunInfo
+
+_ACTIVE: ContextVar[tuple[Run, ...]] = ContextVar("toolkit_active_runs", default=())
+
+
+def active_run() -> Run | None:
+    """The innermost run started and not yet ended in this thread."""
+    runs = [run for run in _ACTIVE.get() if not run.is_over]
+    return runs[-1] if runs else None
+
+
+def end_run(status: Status = "FINISHED") -> None:
+    """End the active run; does nothing where there is none."""
+    if run := active_run():
+        run.end(status)
+
+
+def start_run(
+    run_id: str | None = None,
+    *,
+    project: str | None = None,
+    name: str | None = None,
+    group: str | None = None,
+    tags: Iterable[str] | Mapping[str, Any] = (),
+    notes: str | None = None,
+    backend: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
+    nested: bool = False,
+    parent_run_id: str | None = None,
+    runs_dir: str | os.PathLike[str] | None = None,
+) -> Run:
+    """Start recording: in the run of ``toolkit track``, where there is one, else in a new run.
+
+    Use it as a context manager, so that an exception ends the run as FAILED.
+
+    Args:
+        run_id: resume this run.
+        project: what the run belongs to; a command line or environment that chose one wins.
+        name: what to call it; likewise.
+        group: runs to compare with; likewise.
+        tags: labels, or keys and texts.
+        notes: a description.
+        backend: whom to tell: a name, several, or names with options.
+        nested: make a child of the active run.
+        parent_run_id: make a child of this run.
+        runs_dir: folder of the runs; TOOLKIT_RUNS_DIR or ./runs, if not given.
+
+    Raises:
+        UsageError: a run is active already, an unknown backend, a run that can't be resumed.
+    """
+    parent = active_run()
+    if parent and not nested:
+        raise UsageError(
+            f"run {parent.id} is active already: end it first with toolkit.end_run(), or use "
+            "start_run(nested=True) for a child"
+        )
+    environ = os.environ
+    if environ.get("TOOLKIT_DISABLED") == "1" or environ.get("RANK", "0") != "0":
+        return _activate(Run(_silent_id(environ), None, lambda status: None))
+    labels, texts = _split_tags(tags)
+    said = Described(time.time(), project, name, group, labels, notes, _backends(backend))
+    if environ.get("TOOLKIT_RUN") and not parent and run_id is None and parent_run_id is None:
+        run = _join(RunDir(Path(environ["TOOLKIT_RUN"])), said)
+    else:
+        beside = parent.dir if parent else None
+        home = beside.parent if beside else rundir.runs_dir(runs_dir, environ)
+        run = _own(home, run_id, parent_run_id or (parent.id if parent else None), said)
+    if texts:
+        run.set_tags(texts)
+    return run
+
+
+def _join(run_dir: RunDir, said: Described) -> Run:
+    """Take part in a run that another process owns."""
+    with run_dir.lock():
+        writer = SegmentWriter.create(run_dir.journal, "joined")
+    recorder = Recorder(run_dir, writer, last_steps(run_dir))
+
+    def leave(status: Status) -> None:
+        recorder.write(Left(time.time(), status))
+        recorder.close()
+
+    run = Run(run_dir.path.name, recorder, leave)
+    run.describe(_masked(said, recorder.redactor))
+    return _activate(run)
+
+
+def _own(home: Path, run_id: str | None, parent: str | None, said: Described) -> Run:
+    """Make a run, or go on with one, that this process owns."""
+    chosen = chosen_backends(said.backends, os.environ)
+    if run_id:
+        run_dir = rundir.find(home, run_id)
+        lifecycle.refuse_if_live(run_dir)
+        chosen = chosen or remembered_backends(run_dir)
+    else:
+        if parent:
+            chosen = chosen or remembered_backends(rundir.find(home, parent))
+        command = Redactor.from_environment(os.environ).command(sys.orig_argv)
+        run_dir = rundir.create(home, new_info(command, os.environ, parent=parent))
+    owner = Owner(run_dir, chosen, lambda line: print(line, file=sys.stderr))  # noqa: T201
+    recorder = Recorder(run_dir, owner.writer, last_steps(run_dir))
+    run = Run(run_dir.path.name, recorder, owner.finish)
+    run.describe(_masked(said, recorder.redactor))
+    owner.start()
+    return _activate(run)
+
+
+def new_info(
+    command: tuple[str, ...],
+    environ: Mapping[str, str],
+    *,
+    parent: str | None = None,
+    project: str | None = None,
+    name: str | None = None,
+    group: str | None = None,
+    tags: tuple[str, ...] = (),
+    notes: str | None = None,
+) -> RunInfo:
+    """What a new run of this machine, folder and command is; secrets must be masked before."""
+    now = time.time()
+    here = Path.cwd()
+    return RunInfo(
+        id=rundir.new_id(now),
+        created=now,
+        host=environment.host(),
+        command=command,
+        directory=str(here),
+        user=environment.user(),
+        parent=parent,
+        project=project or environ.get("TOOLKIT_PROJECT"),
+        name=name,
+        group=group,
+        tags=tags,
+        notes=notes,
+        source=environment.source(here),
+        versions=environment.versions(),
+    )
+
+
+def last_steps(run_dir: RunDir) -> dict[str, int]:
+    """Each metric's last step in the attempts before the present one; empty for a first attempt."""
+    parts = journal.segments(run_dir.journal)
+    owners = [part.number for part in parts if part.role == "owner"]
+    if len(owners) < 2:
+        return {}
+    steps: dict[str, int] = {}
+    for segment, event in journal.events_of(run_dir.journal, Metrics):
+        if segment.number < owners[-1] and isinstance(event, Metrics) and event.step is not None:
+            for key in event.values:
+                steps[key] = max(event.step, steps.get(key, event.step))
+    return steps
+
+
+def chosen_backends(asked: Backends, environ: Mapping[str, str]) -> Backends:
+    """The backends that TOOLKIT_BACKEND names, else those asked for; each is checked to exist.
+
+    Raises:
+        UsageError: there is no such backend.
+    """
+    names = [n.strip() for n in environ.get("TOOLKIT_BACKEND", "").split(",") if n.strip()]
+    chosen = {name: asked.get(name, {}) for name in names} or dict(asked)
+    for name in chosen:
+        discovery.find(name)
+    return chosen
+
+
+def remembered_backends(run_dir: RunDir) -> Backends:
+    """The backends that a run has been told to, with what is remembered of their options."""
+    return {
+        name: delivery.load(run_dir, name).open_options() for name in delivery.backends(run_dir)
+    }
+
+
+def _backends(asked: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | None) -> Backends:
+    if asked is None:
+        return {}
+    if isinstance(asked, str):
+        asked = [name.strip() for name in asked.split(",") if name.strip()]
+    if not isinstance(asked, Mapping):
+        return {name: {} for name in asked}
+    return {
+        name: {key: str(value) for key, value in given.items() if value is not None}
+        for name, given in asked.items()
+    }
+
+
+def _masked(said: Described, redactor: Redactor) -> Described:
+    from attrs import evolve
+
+    masked = {name: redactor.values(given) for name, given in said.backends.items()}
+    notes = redactor.text(said.notes) if said.notes else None
+    return evolve(said, backends=masked, notes=notes)
+
+
+def _split_tags(tags: Iterable[str] | Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    if isinstance(tags, str):
+        raise UsageError(f"tags={tags!r}: give a list of labels, or a mapping of keys to texts")
+    if isinstance(tags, Mapping):
+        return (), dict(tags)
+    return tuple(str(tag) for tag in tags), {}
+
+
+def _silent_id(environ: Mapping[str, str]) -> str:
+    joined = environ.get("TOOLKIT_RUN")
+    return Path(joined).name if joined else "disabled"
+
+
+def _activate(run: Run) -> Run:
+    _ACTIVE.set((*(other for other in _ACTIVE.get() if not other.is_over), run))
+    atexit.register(_end_at_exit, run)
+    return run
+
+
+def _end_at_exit(run: Run) -> None:
+    # The interpreter leaves an uncaught exception here before it calls the exit functions.
+    run.end(status_of(getattr(sys, "last_value", None)))

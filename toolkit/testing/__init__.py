@@ -1,0 +1,1 @@
+"""For those who write a tracker plugin: fakes to test against."""

@@ -1,0 +1,73 @@
+"""What callers hand over, made into what a journal can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolkit.errors import InvalidValueError
+
+
+def number(key: str, value: Any) -> float:
+    """The metric's value as a float: what MLflow accepts is accepted.
+
+    Numbers, bools, NumPy scalars, arrays and tensors of one element, and text that spells a number.
+
+    Raises:
+        InvalidValueError: anything else; the message names the key and what was given.
+    """
+    try:
+        return float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InvalidValueError(
+            f"metric {key!r}: expected one number, got {_shown(value)} ({error})"
+        ) from error
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    shape = getattr(value, "shape", None)
+    of_shape = f" of shape {tuple(shape)}" if shape is not None else ""
+    return f"{type(value).__name__}{of_shape} {text if len(text) <= 80 else text[:77] + '...'}"
+
+
+def metric_key(key: Any) -> str:
+    """The key, if it is one: text that isn't empty.
+
+    Raises:
+        InvalidValueError: it is something else.
+    """
+    if not isinstance(key, str) or not key.strip():
+        raise InvalidValueError(f"a metric's key must be text that isn't empty, got {_shown(key)}")
+    return key
+
+
+def axis_step(step: Any) -> int | None:
+    """The step as a whole number; None stays None.
+
+    Raises:
+        InvalidValueError: it isn't a number.
+    """
+    if step is None or type(step) is int:
+        return step
+    try:
+        return int(step.item() if hasattr(step, "item") else step)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InvalidValueError(f"step: expected a whole number, got {_shown(step)}") from error
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's terms.
+
+    Containers keep their nesting, NumPy scalars and tensors of one element become numbers, and what
+    JSON doesn't know becomes its text.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "size", None) == 1:
+        return plain(value.item())
+    return str(value)
