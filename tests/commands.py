@@ -91,14 +91,12 @@ class Bench:
             text=True,
             start_new_session=True,
         )
-        try:
-            with process:
+        with process:
+            try:
                 yield process
+            finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
-        finally:
-            if process.poll() is None:
-                process.kill()
 
     def script(self, code: str) -> str:
         """The code as a file; its path."""

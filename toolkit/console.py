@@ -14,9 +14,10 @@ from toolkit.redact import Redactor
 Stream = Literal["stdout", "stderr"]
 
 _LONGEST_LINE = 65536
-# Colours and cursor movements (CSI), titles and links (OSC), and the shorter escapes.
+# Colours and cursor movements (CSI); titles, links and pictures (OSC, DCS, APC and the like, up to
+# their terminator); and the shorter escapes.
 _ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_=>()][0B]?)"
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\r]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
 )
 
 
@@ -30,11 +31,15 @@ class StreamRecorder:
     def feed(self, data: bytes) -> str:
         """The lines that these bytes complete, as text that ends with a newline; or nothing."""
         self._pending += self._decoder.decode(data)
+        if len(self._pending) > _LONGEST_LINE and "\n" not in self._pending:
+            # A progress bar that never ends a line: only its last state is ever to be seen.
+            self._pending = _after_last_return(self._pending)
         cut = self._pending.rfind("\n") + 1
         if not cut and len(self._pending) > _LONGEST_LINE:
             cut = len(self._pending)
         whole, self._pending = self._pending[:cut], self._pending[cut:]
-        return "".join(map(_as_seen, whole.splitlines(keepends=True))) if whole else ""
+        # Not splitlines(), to which "\r" and several others end a line as well.
+        return "\n".join(map(_as_seen, whole.split("\n")))
 
     def rest(self) -> str:
         """What came after the last newline."""
@@ -44,8 +49,12 @@ class StreamRecorder:
 
 def _as_seen(line: str) -> str:
     """The line without escapes; of a progress bar that overwrote itself, its last state."""
-    text = _ESCAPES.sub("", line).rstrip("\r\n")
-    return text.rpartition("\r")[2] + ("\n" if line.endswith("\n") else "")
+    return _after_last_return(_ESCAPES.sub("", line)).rstrip("\r")
+
+
+def _after_last_return(line: str) -> str:
+    """What the last carriage return begins; one at the very end overwrites nothing."""
+    return line[line.rstrip("\r").rfind("\r") + 1 :]
 
 
 class ConsoleRecorder:

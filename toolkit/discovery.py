@@ -1,94 +1,127 @@
-"""Names to plugins, by entry points; imports only the plugin that was asked for."""
+"""Finds plugins by their entry points, and imports only the one that was asked for."""
 
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterator
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 from typing import Any
+from typing import cast
 
 from toolkit.errors import UsageError
 from toolkit.tracker import PROTOCOL_VERSION
 from toolkit.tracker import Tracker
 
+if TYPE_CHECKING:  # takes longer to import than the rest of the core
+    from importlib.metadata import Distribution
+    from importlib.metadata import EntryPoint
+
 GROUP = "toolkit.trackers"
 
 _METHODS = ("open", "write", "close")
+_SEPARATORS = re.compile(r"[-_.]+")
 
 
 class BrokenPluginError(Exception):
-    """An installed plugin can't be used; the message names it, its distribution and the cause."""
+    """A plugin that is installed can't be used; the message says which, whose, and why."""
 
 
 def available() -> Mapping[str, tuple[EntryPoint, ...]]:
-    """Every name and the entry points that claim it, from metadata alone."""
-    found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        # One distribution can be seen twice, by way of two folders on the path.
-        claim = (entry.dist.name if entry.dist else "", entry.value)
-        found.setdefault(entry.name, {}).setdefault(claim, entry)
-    return {name: tuple(claims.values()) for name, claims in found.items()}
+    """The installed plugins' names, each with the entry points that claim it; imports none.
+
+    A distribution that is on the path twice counts once, as the one that Python would import.
+    """
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in _entry_points():
+        found.setdefault(entry.name, []).append(entry)
+    return {name: tuple(found[name]) for name in sorted(found)}
 
 
 def find(name: str) -> EntryPoint:
-    """The entry point of this name.
+    """The one entry point of this name; imports nothing.
 
     Raises:
-        UsageError: there is none, or several distributions claim the name.
+        UsageError: no plugin has this name, or more than one claims it.
     """
     known = available()
-    match known.get(name, ()):
-        case ():
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(
-                f"unknown backend {name!r}{hint} Installed: {', '.join(sorted(known)) or 'none'}"
-            )
-        case (entry,):
-            return entry
-        case several:
-            owners = " and ".join(distribution(entry) for entry in several)
-            raise UsageError(
-                f"backend {name!r} is claimed by {owners}; uninstall all but one of them"
-            )
+    if name not in known:
+        raise UsageError(_unknown(name, list(known)))
+    entries = known[name]
+    if len(entries) > 1:
+        claims = " and ".join(f"{_owner(entry)} ({entry.value})" for entry in entries)
+        raise UsageError(f"backend {name!r} is claimed by {claims}: uninstall all but one of them")
+    return entries[0]
 
 
 def load(name: str) -> type[Tracker]:
-    """Import the plugin of this name.
+    """The plugin's class, imported and checked; no other plugin is imported.
 
     Raises:
-        UsageError: as `find`.
-        BrokenPluginError: it fails to import, or isn't a tracker for this version.
+        UsageError: no plugin has this name, or more than one claims it.
+        BrokenPluginError: it can't be imported, or it isn't a tracker of our protocol's version.
     """
     entry = find(name)
     try:
-        loaded = entry.load()
+        plugin = entry.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a plugin may fail in any way, and must break only itself
-        cause = f"{type(error).__name__}: {error}"
-        raise BrokenPluginError(f"{_described(entry)} failed to import: {cause}") from error
-    _check(entry, loaded)
-    tracker: type[Tracker] = loaded
-    return tracker
+    except BaseException as error:  # a plugin that calls sys.exit() on import is broken, not we
+        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise BrokenPluginError(f"{_plugin(entry)} can't be imported: {cause}") from error
+    if complaint := _complaint(entry, plugin):
+        raise BrokenPluginError(f"{_plugin(entry)} {complaint}")
+    return cast("type[Tracker]", plugin)
 
 
-def _check(entry: EntryPoint, loaded: Any) -> None:
-    version = getattr(loaded, "protocol_version", None)
+def _entry_points() -> Iterator[EntryPoint]:
+    """Our group's entry points: first on the path wins, unreadable metadata is passed over."""
+    from importlib.metadata import distributions
+
+    seen: set[str] = set()
+    for distribution in distributions():
+        try:
+            entries = tuple(distribution.entry_points.select(group=GROUP))
+            # Reading the name is slow, and only the few that have plugins are asked for it.
+            name = _SEPARATORS.sub("-", distribution.metadata["Name"]).lower() if entries else ""
+        except Exception:  # noqa: S112 - somebody else's broken metadata must not break ours
+            continue
+        if name not in seen:
+            seen.update([name] if name else [])
+            yield from {(entry.name, entry.value): entry for entry in entries}.values()
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    names = ", ".join(known) or "none"
+    return f"unknown backend {name!r}: {hint}Installed are: {names}"
+
+
+def _owner(entry: EntryPoint) -> str:
+    """The distribution that the entry point comes from, with its version."""
+    distribution = cast("Distribution", entry.dist)
+    return f"{distribution.metadata['Name']} {distribution.version}"
+
+
+def _plugin(entry: EntryPoint) -> str:
+    return f"plugin {entry.name!r} of {_owner(entry)} ({entry.value})"
+
+
+def _complaint(entry: EntryPoint, plugin: Any) -> str | None:
+    """What keeps the loaded object from being a tracker that we can use."""
+    if not isinstance(plugin, type):
+        return f"is an object of type {type(plugin).__name__}, not a class"
+    version = getattr(plugin, "protocol_version", None)
+    if version is None:
+        return f"has no protocol_version: its author must set it to {PROTOCOL_VERSION} on the class"
     if version != PROTOCOL_VERSION:
-        raise BrokenPluginError(
-            f"{_described(entry)} has protocol_version {version}, this toolkit speaks "
-            f"{PROTOCOL_VERSION}; install versions of the two that fit together"
+        newer = isinstance(version, int) and version > PROTOCOL_VERSION
+        remedy = "toolkit-tracker" if newer else _owner(entry).split()[0]
+        return (
+            f"speaks version {version!r} of the tracker protocol, and this toolkit speaks version "
+            f"{PROTOCOL_VERSION}: install a newer {remedy}"
         )
-    if missing := [name for name in _METHODS if not callable(getattr(loaded, name, None))]:
-        raise BrokenPluginError(f"{_described(entry)} lacks the methods {', '.join(missing)}")
-
-
-def distribution(entry: EntryPoint) -> str:
-    """Name and version of the distribution that brings the entry point."""
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown distribution"
-
-
-def _described(entry: EntryPoint) -> str:
-    return f"tracker {entry.name!r} from {distribution(entry)}"
+    missing = [name for name in _METHODS if not callable(getattr(plugin, name, None))]
+    return f"lacks the methods {', '.join(missing)} of the tracker protocol" if missing else None

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 from toolkit.redact import Redactor
@@ -46,11 +48,15 @@ def source(directory: Path) -> Source:
     What can't be found out within a few seconds is None: no git, no repository, no commit yet.
     ``is_dirty`` speaks of tracked files only. Credentials in the origin's URL are masked.
     """
-    remote = _git(directory, "config", "--get", "remote.origin.url")
+    git = partial(_git, directory, time.monotonic() + _GIT_SECONDS)
+    commit = git("rev-parse", "--quiet", "--verify", "HEAD")
+    branch = git("symbolic-ref", "--quiet", "--short", "HEAD")
+    remote = git("config", "--get", "remote.origin.url")
     return Source(
-        commit=_git(directory, "rev-parse", "--quiet", "--verify", "HEAD"),
-        branch=_git(directory, "symbolic-ref", "--quiet", "--short", "HEAD"),
-        is_dirty=bool(_git(directory, "status", "--porcelain", "--untracked-files=no")),
+        commit=commit,
+        branch=branch,
+        # Last, because it is the slow one on a large repository.
+        is_dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
         remote=Redactor().text(remote) if remote else None,
     )
 
@@ -77,8 +83,8 @@ def user() -> str:
         return str(os.getuid())
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
-    """What git prints, or None where it fails, prints nothing or takes too long."""
+def _git(directory: Path, deadline: float, *arguments: str) -> str | None:
+    """What git prints, or None where it fails, prints nothing or isn't ready by the deadline."""
     # A session of its own has no terminal to ask on, and can be ended with all that git started.
     # fsmonitor is the one setting by which these commands would run a program of the repository's.
     command = ["git", "-C", str(directory), "-c", "core.fsmonitor=false", *arguments]
@@ -97,7 +103,7 @@ def _git(directory: Path, *arguments: str) -> str | None:
         return None
     with process:
         try:
-            output, _ = process.communicate(timeout=_GIT_SECONDS)
+            output, _ = process.communicate(timeout=deadline - time.monotonic())
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return None

@@ -8,6 +8,7 @@ can read a journal.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -151,6 +152,8 @@ _ENCODER = json.JSONEncoder(
 
 def _as_mapping(value: Any) -> dict[str, Any]:
     """The fields of one of our attrs objects, for JSON."""
+    if type(value) not in _FIELDS:
+        raise TypeError(f"a {type(value).__name__} object has no JSON form")
     return {name: getattr(value, name) for name in _FIELDS[type(value)]}
 
 
@@ -182,15 +185,21 @@ def encode(event: Event) -> bytes:
     return line.encode("ascii") + b"\n"
 
 
+@functools.cache  # it compiles a reader for each class that it meets, which takes milliseconds
+def _converter() -> Any:
+    from cattrs import Converter
+
+    converter = Converter()
+    # Values of params and summaries are any JSON: they pass through as they are.
+    converter.register_structure_hook(Any, lambda value, _: value)
+    return converter
+
+
 class Decoder:
     """Reads lines of JSON back into events."""
 
     def __init__(self) -> None:
-        from cattrs import Converter
-
-        self._converter = Converter()
-        # Values of params and summaries are any JSON: they pass through as they are.
-        self._converter.register_structure_hook(Any, lambda value, _: value)
+        self._converter = _converter()
 
     def decode(self, line: bytes) -> Event:
         """The event in this line; one of an unknown kind comes back as `Unknown`.
@@ -198,13 +207,16 @@ class Decoder:
         Raises:
             ValueError: the line is not an event.
         """
-        fields = json.loads(line)
+        try:
+            fields = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
         if not isinstance(fields, dict) or not isinstance(fields.get("kind"), str):
             raise ValueError("not a JSON object with a 'kind'")
         kind = fields.pop("kind")
-        if kind not in KINDS:
-            return Unknown(time=float(fields.pop("time", 0.0)), kind=kind, fields=fields)
         try:
+            if kind not in KINDS:
+                return Unknown(time=float(fields.pop("time", 0.0)), kind=kind, fields=fields)
             event: Event = self._converter.structure(fields, KINDS[kind])
         except Exception as error:  # cattrs groups several kinds of error under one base
             raise ValueError(f"not a valid {kind} event") from error

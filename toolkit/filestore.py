@@ -35,6 +35,9 @@ def keep(source: Path, files: Path, name: str) -> Path:
 
 def take(source: Path, files: Path, name: str) -> Path:
     """Like `keep`, but moves the file: the caller hands it over."""
+    # What has another name elsewhere could be changed there later.
+    if source.is_symlink() or source.stat().st_nlink > 1:
+        return _copy_and_remove(source, files, name)
     partial = _partial(files)
     try:
         os.replace(source, partial)
@@ -42,16 +45,20 @@ def take(source: Path, files: Path, name: str) -> Path:
         partial.unlink(missing_ok=True)
         if error.errno != errno.EXDEV:
             raise
-        kept = keep(source, files, name)
-        source.unlink()
-        return kept
+        return _copy_and_remove(source, files, name)
     return _place(partial, files, name)
 
 
+def _copy_and_remove(source: Path, files: Path, name: str) -> Path:
+    kept = keep(source, files, name)
+    source.unlink()
+    return kept
+
+
 def keep_text(text: str, files: Path, name: str) -> Path:
-    """Put a text into the store as a UTF-8 file."""
+    """Put a text into the store as a UTF-8 file; lone surrogates are written as escapes."""
     partial = _partial(files)
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(text.encode("utf-8", "backslashreplace"))
     return _place(partial, files, name)
 
 

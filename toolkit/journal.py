@@ -171,10 +171,10 @@ def _read_lines(segment: Segment, start: int, max_bytes: int) -> bytes:
 
 def _lines(chunk: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     offset = start
-    for line in chunk.splitlines(keepends=True):
+    for line in chunk.split(b"\n"):  # splitlines() would also split at a damaged line's "\r"
         if line.strip():
             yield offset, line
-        offset += len(line)
+        offset += len(line) + 1
 
 
 def events_of(folder: Path, *kinds: type[Event]) -> Iterator[tuple[Segment, Event]]:
@@ -195,15 +195,19 @@ def events_of(folder: Path, *kinds: type[Event]) -> Iterator[tuple[Segment, Even
 
 
 def last_event(segment: Segment) -> Event | None:
-    """The last whole event of a segment, without reading all of it."""
+    """The last whole event of a segment, without reading more than it must."""
+    decoder = Decoder()
+    reach = _TAIL_BYTES
     with segment.path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL_BYTES))
-        lines = file.read().splitlines()
-    decoder = Decoder()
-    for line in reversed(lines):
-        try:
-            return decoder.decode(line)
-        except ValueError:
-            continue
-    return None
+        while True:
+            start = file.seek(max(0, size - reach))
+            lines = file.read(size - start).split(b"\n")
+            for line in reversed(lines[1:] if start else lines):  # the first may lack its beginning
+                try:
+                    return decoder.decode(line)
+                except ValueError:
+                    continue
+            if not start:
+                return None
+            reach *= 8

@@ -62,23 +62,23 @@ _MARKER = re.compile(r"[<\[{|(].{0,62}[>\]}|)]", re.DOTALL)
 
 # In all patterns below each repetition is possessive, bounded, or cut off by a class that excludes
 # what precedes it, so that the time stays linear whatever the text. A shape begins with its literal
-# part, and looks behind only after it: so the search for it runs at the speed of str.find.
+# part, and looks behind only after it: so the search for it runs at the speed of str.find. Those
+# that end at a word's end come last, because masking what follows a word ends it.
 _PEM_BREAK = r"(?:\s|\\[nr])*+"
 _PEM_BODY = rf"(?:{_PEM_BREAK}[A-Za-z0-9+/=]{{16,}}+)*+"
 _PEM_END = rf"(?:{_PEM_BREAK}[A-Za-z0-9+/=]*+{_PEM_BREAK}-----END [A-Z ]{{0,40}}PRIVATE KEY-----)?"
 _SHAPES = tuple(
     (literal, re.compile(re.escape(literal) + rest, re.ASCII))
     for literal, rest in (
+        ("-----BEGIN ", rf"[A-Z ]{{0,40}}PRIVATE KEY-----{_PEM_BODY}{_PEM_END}"),
         ("hf_", r"[A-Za-z0-9]{30,}"),  # Hugging Face
         ("api_org_", r"[A-Za-z0-9]{30,}"),
         ("sk-", r"(?<![\w-]sk-)(?=[A-Za-z_-]{0,40}\d)[\w-]{20,}"),  # OpenAI, Anthropic and others
-        ("k_live_", r"[A-Za-z0-9]{16,}"),  # Stripe
-        ("k_test_", r"[A-Za-z0-9]{16,}"),
+        ("sk_live_", r"[A-Za-z0-9]{16,}"),  # Stripe
+        ("rk_live_", r"[A-Za-z0-9]{16,}"),
         ("gh", r"[opsur]_[A-Za-z0-9]{30,}"),  # GitHub
         ("github_pat_", r"\w{22,}"),
         ("gl", r"(?:dt|pat|rt)-[\w-]{20,}"),  # GitLab
-        ("AKIA", r"(?<![A-Za-z0-9]AKIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),  # AWS
-        ("ASIA", r"(?<![A-Za-z0-9]ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
         ("AIza", r"[\w-]{35,}"),  # Google
         ("GOCSPX-", r"[\w-]{20,}"),
         ("ya29.", r"[\w-]{20,}"),
@@ -86,16 +86,15 @@ _SHAPES = tuple(
         ("wandb_v1_", r"[\w-]{20,}"),  # W&B
         ("pypi-", r"[\w-]{50,}"),
         ("npm_", r"[A-Za-z0-9]{36,}"),
-        ("dapi", r"(?<![\w-]dapi)[0-9a-f]{32}"),  # Databricks
         ("eyJ", r"(?<![\w-]eyJ)[\w-]{10,}+\.[\w-]{10,}+(?:\.[\w-]*+)?"),  # JSON Web Token
-        ("-----BEGIN ", rf"[A-Z ]{{0,40}}PRIVATE KEY-----{_PEM_BODY}{_PEM_END}"),
+        ("dapi", r"(?<![\w-]dapi)[0-9a-f]{32}(?:-\d)?(?![\w-])"),  # Databricks
+        ("AKIA", r"(?<![A-Za-z0-9]AKIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),  # AWS
+        ("ASIA", r"(?<![A-Za-z0-9]ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
     )
 )
 # A private key that was cut into lines: base64 in one of the widths in use, and not hexadecimal.
-_PEM_LINE = re.compile(
-    r"^(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9+/]{64}(?:[A-Za-z0-9+/]{6}){0,2}$", re.MULTILINE
-)
-_PEM_WIDTH = 64
+_PEM_LINE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9+/]+")
+_PEM_WIDTHS = (64, 70, 76)
 
 _USER_INFO = re.compile(r"""://[^\s/?#"'<>\\]+@""")
 _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*+:([^\s/?#@]++)@")
@@ -119,6 +118,10 @@ _HEADER = re.compile(r"""(?P<value>[^\s"'][^"'\r\n]*)""")
 _HEADERS = ("authorization", "cookie")
 _PLAIN_WORD = re.compile(r"[^\W\d_]*[.,!?]?|.{1,7}")
 _NAME_HINTS = _set("token key passw secret authorization credential cookie passphrase passcode pwd")
+_NAMED = re.compile(
+    r"(?:token|keys?|passw(?:ord|d)s?|passphrase|passcode|pwd|secrets?|credentials?|cookies?"
+    r"""|authorization)[\d_.-]*+\\?["']?[ \t]{0,8}[=: \t]"""
+)
 _OPTION_NAME = re.compile(r"[-+~]*[\w.-]+", re.ASCII)
 
 
@@ -128,6 +131,11 @@ def _mentions(text: str, hints: Iterable[str]) -> bool:
         if hint in text:
             return True
     return False
+
+
+def _is_pem(line: str) -> bool:
+    """Whether the line looks as if cut out of a private key."""
+    return len(line) in _PEM_WIDTHS and _PEM_LINE.fullmatch(line) is not None
 
 
 def _words(name: str) -> list[str]:
@@ -237,14 +245,14 @@ class Redactor:
         for literal, shape in _SHAPES:
             if literal in text:
                 text = shape.sub(MASK, text)
-        if len(text) >= _PEM_WIDTH:
-            text = _PEM_LINE.sub(MASK, text)
+        if len(text) >= _PEM_WIDTHS[0]:
+            text = "\n".join(MASK if _is_pem(line) else line for line in text.split("\n"))
         if "://" in text:
             text = _SIGNATURE.sub(rf"\1{MASK}", _USER_INFO.sub(f"://{MASK}@", text))
         lowered = text.lower()
         if "bearer " in lowered or "basic " in lowered:
             text = _SCHEME.sub(rf"\1 {MASK}", text)
-        if _mentions(lowered, _NAME_HINTS):
+        if _mentions(lowered, _NAME_HINTS) and _NAMED.search(lowered):
             text = _mask_spans(text, _assigned_secrets(text))
         return text
 
@@ -281,7 +289,8 @@ class Redactor:
         if isinstance(value, str):
             return MASK if _hides(name, value) else self.text(value)
         if isinstance(value, list | tuple):
-            return type(value)(self._items(name, value))
+            masked = self._items(name, value)
+            return list(masked) if isinstance(value, list) else tuple(masked)
         if _names_secret(_words(name)):
             return MASK
         return self.values(value) if isinstance(value, Mapping) else value

@@ -112,7 +112,7 @@ def find(parent: Path, run_id: str) -> RunDir:
     """
     ids = [run.path.name for run in all_runs(parent)]
     found = [i for i in ids if i == run_id] or [
-        i for i in ids if i.startswith(run_id) or i.endswith(run_id)
+        i for i in ids if run_id and (i.startswith(run_id) or i.endswith(run_id))
     ]
     if len(found) == 1:
         return RunDir(parent / found[0])

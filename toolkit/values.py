@@ -66,8 +66,22 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if hasattr(value, "item") and getattr(value, "size", None) == 1:
-        return plain(value.item())
-    return str(value)
+    if isinstance(value, set | frozenset):
+        return _in_order([plain(item) for item in value])
+    return plain(value.item()) if _is_single(value) else str(value)
+
+
+def _in_order(items: list[Any]) -> list[Any]:
+    """The items of a set, which has another order in every process, in one that stays."""
+    try:
+        return sorted(items)
+    except TypeError:  # of several types
+        return sorted(items, key=repr)
+
+
+def _is_single(value: Any) -> bool:
+    """Whether this is a NumPy scalar, or an array or tensor of one element, that can be read."""
+    count = value.numel() if hasattr(value, "numel") else getattr(value, "size", None)
+    return hasattr(value, "item") and count == 1 and not getattr(value, "is_meta", False)

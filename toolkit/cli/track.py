@@ -100,9 +100,7 @@ def _chosen(
     given = options.parse(settings)
     chosen = start.chosen_backends({n: given.get(n, {}) for n in names}, {} if names else environ)
     if unused := sorted(given.keys() - chosen.keys()):
-        raise UsageError(
-            f"-o {unused[0]}...: {unused[0]} is not one of the backends; add --backend"
-        )
+        raise UsageError(f"-o {unused[0]}.*: add --backend {unused[0]}, or leave the option out")
     for name in given:
         try:
             options.build(discovery.load(name), given[name])
