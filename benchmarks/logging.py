@@ -200,7 +200,9 @@ def main(steps: int, mlflow_steps: int, one: str | None, out: Path | None) -> No
         told = delivered(steps, Path(top) / "delivery")
     rate = steps / told["telling"]
     print(f"\nDelivery to MLflow on SQLite: {rate:.0f} steps/s ({told['all']:.1f} s with start-up)")
-    print(f"mlflow.log_metrics in a loop: {mlflow_rate:.0f} steps/s; ratio {rate / mlflow_rate:.1f}")
+    print(
+        f"mlflow.log_metrics in a loop: {mlflow_rate:.0f} steps/s; ratio {rate / mlflow_rate:.1f}"
+    )
     bare = start_up(["-c", "pass"])
     version = start_up(["-m", "toolkit", "--version"]) - bare
     imported = start_up(["-c", "import toolkit"]) - bare

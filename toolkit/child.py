@@ -7,9 +7,11 @@ of the same size), any other becomes a pipe; stdout and stderr are never merged.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import select
 import selectors
 import signal
 import struct
@@ -59,7 +61,10 @@ class Output:
         """Give the pseudo-terminal our terminal's size; whether that was a change."""
         if not self.is_terminal:
             return False
-        size = fcntl.ioctl(self.target, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+        try:
+            size = fcntl.ioctl(self.target, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+        except OSError:  # the window was closed
+            return False
         if size == self.size:
             return False
         fcntl.ioctl(self.reading, termios.TIOCSWINSZ, size)
@@ -81,9 +86,18 @@ class Output:
         while view:
             try:
                 view = view[os.write(self.target, view) :]
+            except BlockingIOError:  # whoever we share the stream with made it so
+                select.select([], [self.target], [])
             except BrokenPipeError:
                 return False
+            except OSError:  # a closed window or a full disk: no reason to stop the command
+                return True
         return True
+
+    def close(self) -> None:
+        """Read no more: the command has ended or closed the stream, or nobody wants it."""
+        os.close(self.reading)
+        self.is_terminal = False
 
 
 def _pass_bytes_unchanged(terminal: int) -> None:
@@ -132,18 +146,20 @@ class Job:
             for output in self.outputs:
                 selector.register(output.reading, selectors.EVENT_READ, output)
             while True:
+                known = code  # before looking: what was printed last is there to be read then
                 ready = selector.select(_TICK_SECONDS)
                 for key, _ in ready:
                     if not self._pass_on(key.data, on_output):
                         selector.unregister(key.fd)
-                        os.close(key.fd)
+                        key.data.close()
+                if known is not None and (not ready or time.monotonic() > deadline):
+                    return known
                 if code is None and (code := self._poll()) is not None:
                     # A process that the command left behind may hold its streams for ever.
                     deadline = time.monotonic() + _DRAIN_SECONDS
-                is_silent = not ready or time.monotonic() > deadline
-                if code is not None and (is_silent or not selector.get_map()):
-                    return code
                 if not selector.get_map():
+                    if code is not None:
+                        return code
                     time.sleep(_TICK_SECONDS)
                 self._follow_size()
 
@@ -171,14 +187,17 @@ class Job:
         if self.terminal is None:
             return
         self._take_terminal_back()
-        os.kill(os.getpid(), signal.SIGSTOP)
-        if os.tcgetpgrp(self.terminal) == os.getpgrp():  # continued in the foreground
-            os.tcsetpgrp(self.terminal, self.pid)
-        os.killpg(self.pid, signal.SIGCONT)
+        # The whole group, as the key does: in `... | tee log` the shell waits for tee as well.
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        with contextlib.suppress(OSError):  # the window was closed meanwhile
+            if os.tcgetpgrp(self.terminal) == os.getpgrp():  # continued in the foreground
+                os.tcsetpgrp(self.terminal, self.pid)
+        self.signal(signal.SIGCONT)
 
     def _take_terminal_back(self) -> None:
-        if self.terminal is not None and os.tcgetpgrp(self.terminal) == self.pid:
-            os.tcsetpgrp(self.terminal, os.getpgrp())
+        with contextlib.suppress(OSError):  # the window was closed
+            if self.terminal is not None and os.tcgetpgrp(self.terminal) == self.pid:
+                os.tcsetpgrp(self.terminal, os.getpgrp())
 
     def _follow_size(self) -> None:
         has_changed = [output.follow_size() for output in self.outputs]
@@ -193,7 +212,7 @@ class Job:
         """Send a signal to the command and whatever shares its process group."""
         try:
             os.killpg(self.pid, number)
-        except ProcessLookupError:  # it has just ended
+        except (ProcessLookupError, PermissionError):  # it has just ended, or become another user
             return
 
 
@@ -215,9 +234,14 @@ def start(command: Sequence[str], environ: Mapping[str, str]) -> Job:
             preexec_fn=None if terminal is None else _come_to_the_foreground,
         )
     except OSError as error:
+        if terminal is not None:
+            _come_to_the_foreground()  # where the command was already
+        for output in outputs:
+            output.close()
         raise UsageError(f"can't run {command[0]!r}: {error.strerror}") from error
-    for output in outputs:
-        os.close(output.writing)
+    finally:
+        for output in outputs:
+            os.close(output.writing)
     return Job(process, outputs, terminal)
 
 
@@ -234,8 +258,9 @@ def _controlling_terminal() -> int | None:
 
 
 def _come_to_the_foreground() -> None:
-    """In the new process: take the terminal before the command can ask for it."""
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    """Take the terminal; in the new process, before the command can ask for it."""
+    handler = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     os.tcsetpgrp(terminal, os.getpgrp())
-    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.close(terminal)
+    signal.signal(signal.SIGTTOU, handler or signal.SIG_DFL)

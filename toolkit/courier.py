@@ -34,6 +34,7 @@ from toolkit.events import File
 from toolkit.journal import Follower
 from toolkit.locks import Lock
 from toolkit.patience import Patience
+from toolkit.redact import Redactor
 from toolkit.rundir import RunDir
 from toolkit.runinfo import RunInfo
 from toolkit.tracker import Tracker
@@ -53,6 +54,10 @@ class GivingUp(BaseException):
     """The rest stays owed; the message says why."""
 
 
+class _StartingAfresh(BaseException):
+    """What was told is in doubt, and can't be told again: open once more, tell from the start."""
+
+
 class Courier:
     """Tells one backend about one run."""
 
@@ -60,6 +65,7 @@ class Courier:
         self._run = run
         self._state = delivery.load(run, backend)
         self._patience = patience
+        self._redactor = Redactor.from_environment(os.environ)
         self._progress_at = time.monotonic()
 
     def work(self) -> None:
@@ -72,11 +78,19 @@ class Courier:
             return
         tracker = self._tracker()
         info = self._info()
-        link = self._persist("open", lambda: tracker.open(info, self._state.link))
-        # A tracker that can't be told an event twice is told the run from its start.
-        place = self._state.place if getattr(tracker, "repeatable", True) else {}
-        self._remember(evolve(self._state, link=link, place=place, closed=None, problem=None))
-        self._follow(tracker)
+        while True:
+            link = self._persist("open", lambda: tracker.open(info, self._state.link))
+            link = evolve(link, url=self._shown(link.url), view=self._shown(link.view))
+            # From the start: what can't be told twice, and what had to be made anew.
+            is_same = self._state.link is not None and self._state.link.id == link.id
+            place = self._state.place if is_same and _is_repeatable(tracker) else {}
+            told = self._state.told if place else 0
+            self._remember(evolve(self._state, link=link, place=place, told=told, closed=None))
+            try:
+                self._follow(tracker)
+            except _StartingAfresh:
+                continue
+            return
 
     def _follow(self, tracker: Tracker) -> None:
         follower = Follower(self._run.journal, self._state.place)
@@ -129,17 +143,18 @@ class Courier:
             return []
         absolute = [_with_absolute_paths(event, self._run.path) for event in events]
         try:
-            self._persist("write", lambda: tracker.write(absolute))
+            self._persist("write", lambda: tracker.write(absolute), _is_repeatable(tracker))
         except Exception as error:  # any plugin, any error
             if len(events) == 1:
-                note = f"{type(events[0]).__name__.lower()} passed over: {_cause(error)}"
+                kind = type(events[0]).__name__.lower()
+                note = self._redactor.text(f"{kind} passed over: {_cause(error)}")
                 print(note, flush=True)  # noqa: T201 - into the courier's log
                 return [note]
             half = len(events) // 2
             return [*self._tell(tracker, events[:half]), *self._tell(tracker, events[half:])]
         return []
 
-    def _persist(self, what: str, call: Callable[[], T]) -> T:
+    def _persist(self, what: str, call: Callable[[], T], is_repeatable: bool = True) -> T:
         """Call until the backend can be reached.
 
         Raises:
@@ -154,6 +169,8 @@ class Courier:
                 self._remember_problem(f"can't be reached, trying again: {_cause(error)}")
                 self._wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                if what == "write" and not is_repeatable:
+                    raise _StartingAfresh from error
             except Exception as error:
                 if what == "write":
                     raise
@@ -175,7 +192,11 @@ class Courier:
             self._progress_at = time.monotonic()
         time.sleep(seconds)
 
+    def _shown(self, text: str | None) -> str | None:
+        return self._redactor.text(text) if text else text
+
     def _remember_problem(self, problem: str) -> None:
+        problem = self._redactor.text(problem)
         if problem != self._state.problem:
             print(problem, flush=True)  # noqa: T201 - into the courier's log
             self._remember(evolve(self._state, problem=problem))
@@ -187,6 +208,10 @@ class Courier:
     def give_up(self, reason: str) -> None:
         """Note why the rest stays owed."""
         self._remember_problem(reason)
+
+
+def _is_repeatable(tracker: Tracker) -> bool:
+    return bool(getattr(tracker, "repeatable", True))
 
 
 def _cause(error: BaseException) -> str:

@@ -85,6 +85,8 @@ def user() -> str:
 
 def _git(directory: Path, deadline: float, *arguments: str) -> str | None:
     """What git prints, or None where it fails, prints nothing or isn't ready by the deadline."""
+    if time.monotonic() >= deadline:
+        return None
     # A session of its own has no terminal to ask on, and can be ended with all that git started.
     # fsmonitor is the one setting by which these commands would run a program of the repository's.
     command = ["git", "-C", str(directory), "-c", "core.fsmonitor=false", *arguments]

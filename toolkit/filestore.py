@@ -58,8 +58,11 @@ def _copy_and_remove(source: Path, files: Path, name: str) -> Path:
 def keep_text(text: str, files: Path, name: str) -> Path:
     """Put a text into the store as a UTF-8 file; lone surrogates are written as escapes."""
     partial = _partial(files)
-    partial.write_bytes(text.encode("utf-8", "backslashreplace"))
-    return _place(partial, files, name)
+    try:
+        partial.write_bytes(text.encode("utf-8", "backslashreplace"))
+        return _place(partial, files, name)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _partial(files: Path) -> Path:

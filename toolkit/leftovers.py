@@ -6,6 +6,7 @@ inherit TOOLKIT_RUN, and that is how they are found.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -17,13 +18,12 @@ def end_processes(run: Path) -> None:
     """End every process that was started for this run: SIGTERM first, then SIGKILL."""
     import psutil
 
-    found = [process for process in psutil.process_iter() if _belongs(process, str(run))]
-    for process in found:
-        _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(found, timeout=_GRACE_SECONDS)
-    for process in alive:
-        _send(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        # Looked for each time: what was asked to end may have started others meanwhile.
+        found = [process for process in psutil.process_iter() if _belongs(process, str(run))]
+        for process in found:
+            _send(process, number)
+        psutil.wait_procs(found, timeout=_GRACE_SECONDS)
 
 
 def _belongs(process: object, run: str) -> bool:
@@ -61,21 +61,24 @@ def watch_over(run: Path) -> int:
         os.setsid()  # a terminal's Ctrl-C is for the command, not for its guard
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        _let_go_of_streams()
+        _let_go_of_everything_but(reading)
         if not os.read(reading, 1):  # end of file: the other end died
             end_processes(run)
     finally:
         os._exit(0)
 
 
-def _let_go_of_streams() -> None:
+def _let_go_of_everything_but(descriptor: int) -> None:
     """A background process that holds a pipe makes `| tee` and CI hang."""
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def dismiss(guard: int) -> None:
     """Tell the guard that all is well."""
-    os.write(guard, b"1")
+    with contextlib.suppress(BrokenPipeError):  # somebody killed it
+        os.write(guard, b"1")
     os.close(guard)

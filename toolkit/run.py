@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -35,6 +37,8 @@ from toolkit.values import plain
 
 Ending = Callable[[Status], None]
 
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class Recorder:
     """Writes the events of one process into its segment, and nowhere else.
@@ -66,11 +70,22 @@ class Recorder:
         try:
             self._writer.append(event)
         except OSError as error:
-            self._lost += 1
-            if self._lost == 1:
-                print(  # noqa: T201 - there is no other way to tell
-                    f"toolkit: can't record any more: {error}; training goes on", file=sys.stderr
-                )
+            self._lose(error)
+
+    def keep(self, store: Callable[[], tuple[File, ...]]) -> tuple[File, ...]:
+        """The files that ``store`` keeps; none, and one warning, when the disk is full."""
+        try:
+            return store()
+        except OSError as error:
+            if error.errno not in _FULL_DISK:
+                raise
+            self._lose(error)
+            return ()
+
+    def _lose(self, error: OSError) -> None:
+        self._lost += 1
+        if self._lost == 1:
+            _warn(f"can't record any more: {error}; training goes on")
 
     def not_yet_recorded(self, values: dict[str, float], step: int | None) -> dict[str, float]:
         """Those of the values whose step is beyond the last one recorded before this attempt."""
@@ -83,10 +98,14 @@ class Recorder:
     def close(self) -> None:
         """Leave the journal."""
         if self._lost:
-            print(  # noqa: T201
-                f"toolkit: {self._lost} events could not be recorded", file=sys.stderr
-            )
+            _warn(f"{self._lost} events could not be recorded")
         self._writer.close()
+
+
+def _warn(line: str) -> None:
+    """Tell the user; standard error may lie on the very disk that is full."""
+    with contextlib.suppress(OSError):
+        print(f"toolkit: {line}", file=sys.stderr)  # noqa: T201 - there is no other way
 
 
 class Run:
@@ -145,15 +164,15 @@ class Run:
         Raises:
             InvalidValueError: a value is not a number, or a key is not text.
         """
+        recorder = self._recording()
+        if recorder is None:
+            return
         values = {
-            key if type(key) is str and key else metric_key(key): (
+            key if type(key) is str and key.strip() else metric_key(key): (
                 value if type(value) is float else number(key, value)
             )
             for key, value in metrics.items()
         }
-        recorder = self._recording()
-        if recorder is None:
-            return
         step = axis_step(step)
         values = recorder.not_yet_recorded(values, step)
         if values:
@@ -208,7 +227,9 @@ class Run:
         Raises:
             UsageError: there is no such file.
         """
-        source = Path(local_path)
+        recorder, source = self._recording(), Path(local_path)
+        if recorder is None:
+            return
         if source.is_dir():
             self.log_artifacts(
                 source, artifact_path, name=name, type=type, aliases=aliases, move=move
@@ -216,10 +237,9 @@ class Run:
             return
         if not source.is_file():
             raise UsageError(f"log_artifact: there is no file {source}")
-        if recorder := self._recording():
-            found = [(source.name, source)]
-            files = _keep(found, recorder.run_dir, filestore.take if move else filestore.keep)
-            self._record_artifact(name or source.name, files, artifact_path, type, aliases)
+        folder = _relative(artifact_path) if artifact_path else ""
+        files = _keep([(source.name, source)], recorder, filestore.take if move else filestore.keep)
+        self._record_artifact(name or source.name, files, folder, type, aliases)
 
     def log_artifacts(
         self,
@@ -232,7 +252,9 @@ class Run:
         move: bool = False,
     ) -> None:
         """Keep every file below a folder with the run, as one artifact; see `log_artifact`."""
-        top = Path(local_dir)
+        recorder, top = self._recording(), Path(local_dir)
+        if recorder is None:
+            return
         if not top.is_dir():
             raise UsageError(f"log_artifacts: there is no folder {top}")
         found = [
@@ -242,17 +264,21 @@ class Run:
         ]
         if not found:
             raise UsageError(f"log_artifacts: there is no file in {top}")
-        if recorder := self._recording():
-            files = _keep(found, recorder.run_dir, filestore.take if move else filestore.keep)
-            self._record_artifact(name or top.resolve().name, files, artifact_path, type, aliases)
+        folder = _relative(artifact_path) if artifact_path else ""
+        files = _keep(found, recorder, filestore.take if move else filestore.keep)
+        self._record_artifact(name or top.resolve().name, files, folder, type, aliases)
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Keep a text as a file of the run; ``artifact_file`` is its path there."""
         if recorder := self._recording():
             folder, _, name = _relative(artifact_file).rpartition("/")
-            kept = filestore.keep_text(recorder.redactor.text(text), recorder.run_dir.files, name)
-            files = (File(name, str(kept.relative_to(recorder.run_dir.path))),)
-            self._record_artifact(name, files, folder, "file", ())
+            path, masked = recorder.run_dir.path, recorder.redactor.text(text)
+
+            def store() -> tuple[File, ...]:
+                kept = filestore.keep_text(masked, recorder.run_dir.files, name)
+                return (File(name, str(kept.relative_to(path))),)
+
+            self._record_artifact(name, recorder.keep(store), folder, "file", ())
 
     def log_dict(self, dictionary: Any, artifact_file: str) -> None:
         """Keep a mapping or list as a file of the run: YAML if it's named so, else JSON."""
@@ -264,15 +290,13 @@ class Run:
         self,
         name: str,
         files: tuple[File, ...],
-        folder: str | None,
+        folder: str,
         kind: str,
         aliases: Iterable[str],
     ) -> None:
-        where = _relative(folder) if folder else ""
         recorder = self._recording()
-        if recorder is not None:
-            artifact = Artifact(time.time(), name, files, where, kind, tuple(aliases))
-            recorder.write(artifact)
+        if recorder and files:
+            recorder.write(Artifact(time.time(), name, files, folder, kind, tuple(aliases)))
 
     def describe(self, described: Described) -> None:
         """Record what the script says about the run."""
@@ -315,19 +339,22 @@ def status_of(error: BaseException | None) -> Status:
 
 
 def _keep(
-    found: Iterable[tuple[str, Path]], run_dir: RunDir, store: Callable[[Path, Path, str], Path]
+    found: Iterable[tuple[str, Path]], recorder: Recorder, store: Callable[[Path, Path, str], Path]
 ) -> tuple[File, ...]:
-    files = []
-    for name, path in found:
-        kept = store(path, run_dir.files, path.name)
-        files.append(File(name, str(kept.relative_to(run_dir.path))))
-    return tuple(files)
+    """Put files into the run's folder; each comes with the name that it is to have."""
+    run = recorder.run_dir
+
+    def kept() -> tuple[File, ...]:
+        paths = [(name, store(path, run.files, path.name)) for name, path in found]
+        return tuple(File(name, str(path.relative_to(run.path))) for name, path in paths)
+
+    return recorder.keep(kept)
 
 
 def _relative(path: str) -> str:
     """The path of a file among the run's artifacts, as given, if it stays among them."""
     parts = path.replace("\\", "/").split("/")
-    if path.startswith("/") or ".." in parts or not parts[-1]:
+    if parts[0] == "" or ".." in parts or parts[-1] in {"", "."}:
         raise InvalidValueError(
             f"artifact path {path!r} must be relative, without '..', and end with a name"
         )

@@ -65,10 +65,12 @@ class Tracker(Protocol):
         After a crash the same events may come again, and the result must read the same: write by
         name and position, not by appending. A plugin that can't do this sets ``repeatable = False``
         on itself; it is then told the run from its start at every `open`, and replaces what was
-        there. Kinds that the plugin does not know are passed over.
+        there; of a batch that failed half-way and comes again in parts, it skips what it has taken.
+        Kinds that the plugin does not know are passed over.
 
         Raises:
-            Unreachable: the whole batch is tried again later. On any other error the batch is split
+            Unreachable: the whole batch is tried again later, after another `open` where the
+                tracker isn't repeatable. On any other error the batch is split
                 until the bad event is found, noted and passed over.
         """
         ...

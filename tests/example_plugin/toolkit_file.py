@@ -31,6 +31,7 @@ class FileTracker:
     protocol_version: ClassVar[int] = 1
 
     folder: str = field(default="tracked", metadata={"doc": "where the files go"})
+    note: str = field(default="", metadata={"doc": "kept in each file"})
     _file: Path = field(init=False, default=Path())
     _record: dict[str, Any] = field(init=False, factory=dict)
 
@@ -43,7 +44,7 @@ class FileTracker:
         else:
             kinds = ("params", "metrics", "tags", "summary", "artifacts", "console")
             self._record = {"project": run.project_name, "status": None} | {k: {} for k in kinds}
-        self._record["name"] = run.display_name
+        self._record |= {"name": run.display_name, "note": self.note}
         self._save()
         return Link(id=run.id, url=self._file.as_uri())
 

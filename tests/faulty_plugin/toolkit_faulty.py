@@ -69,5 +69,5 @@ class HangingTracker(FileTracker):
         while True:
             try:
                 time.sleep(3600)
-            except Exception:  # noqa: BLE001, S112 - as careless plugins do
+            except Exception:  # noqa: S112 - as careless plugins do
                 continue

@@ -1,4 +1,4 @@
-"""Fixtures of the core's tests: a working folder, and third-party plugins that are really installed."""
+"""Fixtures of the core's tests: third-party plugins that are really installed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Bench
-
 _TESTS = Path(__file__).parent.parent
 
 Installer = Callable[..., str]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """A working folder of its own."""
-    return Bench(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
@@ -45,11 +44,6 @@ for rank in ranks:
     rank.kill()
 sys.exit(1 if any(codes) else 0)
 """
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""What wandb is told about a run when it opens it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
+
+from toolkit.runinfo import RunInfo
+
+MODES = ("online", "offline", "disabled")
+
+_OLDER_MODES = {"dryrun": "offline", "run": "online"}  # still taken in WANDB_MODE
+_LONGEST_TAG = 64
+_QUIET: dict[str, Any] = {
+    "console": "off",
+    "silent": True,
+    "save_code": False,
+    "disable_code": True,
+    "disable_git": True,
+    "label_disable": True,
+    "x_disable_stats": True,
+    "finish_timeout_raises": True,
+    "x_transaction_log_flush_interval": 1.0,  # who looks at an offline run sees it live
+}
+"""What wandb would record, the toolkit records; and nothing is printed."""
+
+
+def as_shown(run: RunInfo, project: str | None, around: Any) -> RunInfo:
+    """The run with what the option and the settings around it (WANDB_*) make of it."""
+    return evolve(
+        run,
+        project=project or around.project or run.project,
+        name=around.run_name or run.name,
+        group=around.run_group or run.group,
+        notes=around.run_notes or run.notes,
+        tags=tuple(dict.fromkeys((*run.tags, *(around.run_tags or ())))),
+    )
+
+
+def for_run(run: RunInfo, options: Mapping[str, Any], around: Any) -> Any:
+    """Settings for ``wandb.init``; options that are None leave the choice to those around it."""
+    import wandb
+
+    given = {key: value for key, value in options.items() if value is not None}
+    mode = given.get("mode") or around.mode
+    mode = _OLDER_MODES.get(mode, mode)
+    fallbacks = {"root_dir": run.directory, "init_timeout": 20.0, "finish_timeout": 300.0}
+    chosen: dict[str, Any] = {
+        **{key: value for key, value in fallbacks.items() if key not in around.model_fields_set},
+        **given,
+        "mode": mode,
+        # Offline there is nothing to resume: the run is told again as a whole.
+        "resume": "allow" if mode == "online" else None,
+    }
+    return wandb.Settings(**chosen, **_description(run), **_QUIET)
+
+
+def _description(run: RunInfo) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "project": run.project_name,
+        "run_name": run.display_name,
+        "run_group": run.group,
+        "run_notes": run.notes,
+        "run_tags": short_tags(run.tags),
+        "host": run.host.name,
+        "program": shlex.join(run.command),
+        "program_relpath": "",  # else the path of the process that tells
+        "git_commit": run.source.commit,
+        "git_remote_url": run.source.remote,
+    }
+
+
+def short_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """The tags as W&B takes them: none empty, none longer than 64 characters."""
+    return tuple(dict.fromkeys(tag[:_LONGEST_TAG] for tag in tags if tag))

@@ -1,0 +1,55 @@
+"""Fixtures that several parts share: a folder of runs, and runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands import Bench
+from toolkit import environment
+from toolkit import rundir
+from toolkit.rundir import RunDir
+from toolkit.runinfo import RunInfo
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A working folder of its own, to run commands in."""
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    """A folder of runs of its own."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def new_run(runs_dir: Path) -> Callable[..., RunDir]:
+    """Makes runs of this machine; fields of `RunInfo` may be given."""
+
+    def made(**fields: Any) -> RunDir:
+        return rundir.create(runs_dir, run_info(**fields))
+
+    return made
+
+
+@pytest.fixture
+def run_dir(new_run: Callable[..., RunDir]) -> RunDir:
+    """One run of this machine, which nobody has written to yet."""
+    return new_run()
+
+
+def run_info(**fields: Any) -> RunInfo:
+    """What a run of this machine is."""
+    given: dict[str, Any] = {
+        "id": "20260101-000000-abcdef",
+        "created": 1767225600.0,
+        "host": environment.host(),
+        "command": ("python", "train.py"),
+        "directory": "/somewhere",
+    }
+    return RunInfo(**(given | fields))

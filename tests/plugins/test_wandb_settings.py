@@ -1,0 +1,207 @@
+"""Options, WANDB_* variables, and what happens when W&B can't be told."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.plugins import wandb_reader
+from tests.plugins.wandb_environment import without_settings
+from toolkit.errors import UsageError
+from toolkit.events import Ended
+from toolkit.events import Metrics
+from toolkit.runinfo import Host
+from toolkit.runinfo import RunInfo
+from toolkit.tracker import Unreachable
+from toolkit_wandb import WandbTracker
+from toolkit_wandb import folders
+from toolkit_wandb import settings
+from toolkit_wandb.tracker import artifact_name
+
+KEY = "0123456789" * 4
+
+
+@pytest.fixture(autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with without_settings(tmp_path_factory.mktemp("nothing")):
+        yield
+
+
+def run_in(folder: Path) -> RunInfo:
+    """A run whose command works in the folder."""
+    return RunInfo(
+        id="run-1",
+        created=1.7e9,
+        host=Host("node-1", "boot-1"),
+        command=("python", "train.py"),
+        directory=str(folder),
+        project="receipts",
+        name="baseline",
+        tags=("first",),
+    )
+
+
+def told(tracker: WandbTracker, run: RunInfo) -> wandb_reader.Told:
+    """What the folder says after the run was opened and closed."""
+    link = tracker.open(run, None)
+    tracker.close(Ended(time=1.7e9, status="FINISHED"))
+    return wandb_reader.read(Path(link.state["folder"]))
+
+
+@contextlib.contextmanager
+def server(kind: str) -> Iterator[str]:
+    """The address of a server that refuses connections, or takes them and says nothing."""
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            port.listen()
+        yield f"http://127.0.0.1:{port.getsockname()[1]}"
+
+
+def test_variables_say_what_options_leave_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WANDB_* stand above what the run says of itself; tags are added to its own."""
+    for name, value in {
+        "MODE": "offline",
+        "PROJECT": "from-env",
+        "ENTITY": "team",
+        "NAME": "name-from-env",
+        "RUN_GROUP": "group-from-env",
+        "NOTES": "notes-from-env",
+        "TAGS": "second,third",
+        "DIR": str(tmp_path / "elsewhere"),
+    }.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    read = told(WandbTracker(), run_in(tmp_path))
+    run = read.run
+    assert read.folder.parent == tmp_path / "elsewhere" / "wandb"
+    assert (run.project, run.entity, run.display_name) == ("from-env", "team", "name-from-env")
+    assert (run.run_group, run.notes) == ("group-from-env", "notes-from-env")
+    assert list(run.tags) == ["first", "second", "third"]
+
+
+def test_options_stand_above_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option that was given decides."""
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_PROJECT", "from-env")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    tracker = WandbTracker(mode="offline", project="from-option", dir=str(tmp_path / "here"))
+    read = told(tracker, run_in(tmp_path))
+    assert read.folder.parent == tmp_path / "here" / "wandb"
+    assert (read.run.project, read.run.display_name) == ("from-option", "baseline")
+
+
+def test_disabled_writes_nothing(tmp_path: Path) -> None:
+    """Everything is accepted, and there is neither a page nor a folder."""
+    tracker = WandbTracker(mode="disabled")
+    link = tracker.open(run_in(tmp_path), None)
+    tracker.write([Metrics(time=1.7e9, values={"loss": 1.0}, step=0)])
+    tracker.close(Ended(time=1.7e9, status="FINISHED"))
+    assert (link.url, link.view, list(tmp_path.iterdir())) == (None, None, [])
+
+
+def test_without_a_key_the_error_says_what_to_do(tmp_path: Path) -> None:
+    """Trying again would not help, so it isn't `Unreachable`."""
+    with pytest.raises(UsageError, match=r"wandb login.*WANDB_API_KEY.*-o wandb\.mode=offline"):
+        WandbTracker(mode="online").open(run_in(tmp_path), None)
+
+
+def test_a_malformed_key_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key itself is not in the message."""
+    monkeypatch.setenv("WANDB_API_KEY", "tooshort")
+    with pytest.raises(UsageError, match=r"WANDB_API_KEY invalid.*wandb login") as caught:
+        WandbTracker(mode="online").open(run_in(tmp_path), None)
+    assert "tooshort" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["refusing", "silent"])
+def test_a_server_that_does_not_answer_is_unreachable_and_can_be_tried_again(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening has its limit; the attempts leave no folders and take no offline run away."""
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    before = told(WandbTracker(mode="offline"), run_in(tmp_path))
+    with server(kind) as address:
+        tracker = WandbTracker(mode="online", base_url=address, init_timeout=1.0)
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="deadline exceeded"):
+                tracker.open(run_in(tmp_path), None)
+    assert wandb_reader.folders(tmp_path / "wandb") == [before.folder]
+
+
+def test_a_project_name_that_wandb_refuses_is_named(tmp_path: Path) -> None:
+    """With W&B's own reason, and no talk of keys."""
+    with pytest.raises(UsageError, match="Invalid project name 'team/receipts'") as caught:
+        WandbTracker(mode="offline", project="team/receipts").open(run_in(tmp_path), None)
+    assert "wandb login" not in str(caught.value)
+
+
+def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
+    """The run doesn't silently go to /tmp, as wandb would have it."""
+    (tmp_path / "file").touch()
+    tracker = WandbTracker(mode="offline", dir=str(tmp_path / "file" / "runs"))
+    with pytest.raises(UsageError, match=r"file/runs/wandb.*-o wandb\.dir"):
+        tracker.open(run_in(tmp_path), None)
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    """The message has the value and the choices."""
+    with pytest.raises(UsageError, match=r"'ofline'.*online, offline, disabled"):
+        WandbTracker(mode="ofline")
+
+
+def test_every_option_says_what_it_is() -> None:
+    """All options have a description for the command line."""
+    import attrs
+
+    options = [option for option in attrs.fields(WandbTracker) if option.init]
+    assert options
+    assert all(option.metadata["doc"] for option in options)
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "is_of_run"),
+    [
+        ("run-20260101_000000-a", "run-a.wandb", True),
+        ("offline-run-20260101_000000-a", "run-a.wandb", True),
+        ("offline-run-20260101_000000-a-1", "run-a.wandb", True),
+        ("offline-run-20260101_000000-a-1", "run-a-1.wandb", False),
+        ("offline-run-20260101_000000-b-a", "run-b-a.wandb", False),
+        ("offline-run-20260101_000000-ab", "run-ab.wandb", False),
+        ("latest-run", "run-a.wandb", False),
+    ],
+)
+def test_only_the_runs_own_folders_are_found(
+    tmp_path: Path, folder: str, file: str, is_of_run: bool
+) -> None:
+    """Ids that begin, end or number alike are other runs."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / file).touch()
+    assert folders.of_run(tmp_path, "a") == ({tmp_path / folder} if is_of_run else set())
+
+
+@given(st.text(min_size=1))
+def test_every_artifact_gets_a_name_that_wandb_takes(path: str) -> None:
+    """Letters, digits, underscores, dashes and dots, at most 128; such a name stays itself."""
+    name = artifact_name(path)
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", name)
+    assert artifact_name(name) == name
+
+
+@given(st.lists(st.text(max_size=100)))
+def test_tags_are_made_fit_for_wandb(tags: list[str]) -> None:
+    """Each has 1 to 64 characters and is there once; short ones stay as they are."""
+    short = settings.short_tags(tags)
+    assert len(set(short)) == len(short)
+    assert all(1 <= len(tag) <= 64 for tag in short)
+    assert {tag for tag in tags if 0 < len(tag) <= 64} <= set(short)

@@ -1,0 +1,96 @@
+"""Reads what wandb wrote offline from the ``.wandb`` file itself, without wandb's own readers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import struct
+from collections.abc import Iterable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+from attrs import frozen
+
+_FILE_HEADER = 7
+_BLOCK = 32768
+_CHUNK_HEADER = struct.Struct("<IHB")
+_PADDING, _FULL, _LAST = 0, 1, 4
+
+
+def records(path: Path) -> Iterator[Any]:
+    """Every record that is whole; the file is a LevelDB log of protocol buffers."""
+    record: Any = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
+    data, place, payload = path.read_bytes(), _FILE_HEADER, b""
+    while place + _CHUNK_HEADER.size <= len(data):
+        left = _BLOCK - place % _BLOCK
+        if left < _CHUNK_HEADER.size:
+            place += left
+            continue
+        _, length, kind = _CHUNK_HEADER.unpack_from(data, place)
+        if kind == _PADDING:
+            place += left
+            continue
+        place += _CHUNK_HEADER.size
+        payload += data[place : place + length]
+        place += length
+        if kind in (_FULL, _LAST):
+            yield record.FromString(payload)
+            payload = b""
+
+
+@frozen
+class Told:
+    """What a run's file says, in wandb's terms; ``run`` is the latest record about the run."""
+
+    folder: Path
+    run: Any
+    config: dict[str, Any]
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any]
+    definitions: dict[str, Any]
+    artifacts: list[Any]
+    exit_codes: list[int]
+
+    def points(self, key: str) -> list[tuple[int | None, float]]:
+        """Step and value of every row that has the key, in the file's order."""
+        return [(row.get("toolkit/step"), row[key]) for row in self.rows if key in row]
+
+
+def folders(directory: Path) -> list[Path]:
+    """The folders of runs in a wandb folder."""
+    return sorted(directory.glob("*run-*_*"))
+
+
+def read(folder: Path) -> Told:
+    """What the one ``.wandb`` file in the folder says."""
+    (path,) = folder.glob("*.wandb")
+    told = Told(folder, None, {}, [], {}, {}, [], [])
+    run = None
+    for record in records(path):
+        run = record.run if record.HasField("run") else run
+        _add(told, record)
+    return evolve(told, run=run)
+
+
+def _add(told: Told, record: Any) -> None:
+    match record.WhichOneof("record_type"):
+        case "run":
+            told.config.update(_values(record.run.config.update))
+        case "config":
+            told.config.update(_values(record.config.update))
+        case "history":
+            told.rows.append(_values(record.history.item))
+        case "summary":
+            told.summary.update(_values(record.summary.update))
+        case "metric":
+            told.definitions[record.metric.name or record.metric.glob_name] = record.metric
+        case "artifact":
+            told.artifacts.append(record.artifact)
+        case "exit":
+            told.exit_codes.append(record.exit.exit_code)
+
+
+def _values(items: Iterable[Any]) -> dict[str, Any]:
+    return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
