@@ -199,7 +199,7 @@ def main(steps: int, mlflow_steps: int, one: str | None, out: Path | None) -> No
             mlflow_rate = count / found["loop"]
         told = delivered(steps, Path(top) / "delivery")
     rate = steps / told["telling"]
-    print(f"\nDelivery to MLflow on SQLite: {rate:.0f} steps/s ({told['all']:.1f} s with start-up)")
+    print(f"\nDelivery to MLflow: {rate:.0f} steps/s ({told['all']:.1f} s with start-up)")
     print(
         f"mlflow.log_metrics in a loop: {mlflow_rate:.0f} steps/s; ratio {rate / mlflow_rate:.1f}"
     )

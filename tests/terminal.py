@@ -72,10 +72,16 @@ def at_terminal(
 ) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
     """A program in a session of its own whose terminal this is; both are gone at the end."""
     terminal = Terminal()
-    given = {"stdin": terminal.slave, "stdout": terminal.slave, "stderr": terminal.slave}
+    given: dict[str, Any] = {
+        "stdin": terminal.slave,
+        "stdout": terminal.slave,
+        "stderr": terminal.slave,
+    }
     command = [sys.executable, "-c", _LOG_IN, *map(str, program)]
     try:
-        process = subprocess.Popen(command, start_new_session=True, **(given | options))
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, start_new_session=True, text=False, **(given | options)
+        )
         try:
             yield terminal, process
         finally:

@@ -120,7 +120,8 @@ class Owner:
     def finish(self, status: Status) -> None:
         """Write how the run ended, and wait for its couriers."""
         self._is_ending.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._adopt_backends()
         self.record(Ended(time.time(), status))
         self.writer.close()

@@ -1,7 +1,1 @@
 """MLflow as a backend: runs, metrics, params, tags, artifacts and console."""
-
-from __future__ import annotations
-
-from toolkit_mlflow.tracker import MlflowTracker
-
-__all__ = ["MlflowTracker"]

@@ -1,7 +1,1 @@
 """Weights & Biases: runs online, or offline in folders that ``wandb sync`` takes."""
-
-from __future__ import annotations
-
-from toolkit_wandb.tracker import WandbTracker
-
-__all__ = ["WandbTracker"]

@@ -24,9 +24,9 @@ from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Summary
 from toolkit.events import Tags
-from toolkit_mlflow import MlflowTracker
 from toolkit_mlflow.console import PART_LENGTH
 from toolkit_mlflow.keys import accepted
+from toolkit_mlflow.tracker import MlflowTracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

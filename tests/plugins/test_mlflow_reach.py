@@ -13,8 +13,8 @@ import pytest
 
 from tests.plugins.mlflow_support import run_info
 from toolkit.tracker import Unreachable
-from toolkit_mlflow import MlflowTracker
 from toolkit_mlflow.reach import reaching
+from toolkit_mlflow.tracker import MlflowTracker
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -22,8 +22,8 @@ from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Tags
 from toolkit.tracker import Unreachable
-from toolkit_mlflow import MlflowTracker
 from toolkit_mlflow.keys import accepted
+from toolkit_mlflow.tracker import MlflowTracker
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -22,7 +22,7 @@ import sys
 
 from tests.plugins.mlflow_support import run_info
 from toolkit.events import Ended, Metrics
-from toolkit_mlflow import MlflowTracker, store
+from toolkit_mlflow.tracker import MlflowTracker; from toolkit_mlflow import store
 
 
 def tell(number):

@@ -21,7 +21,7 @@ from toolkit.events import Metrics
 from toolkit.events import Unknown
 from toolkit.tracker import Link
 from toolkit.tracker import Unreachable
-from toolkit_mlflow import MlflowTracker
+from toolkit_mlflow.tracker import MlflowTracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -31,7 +31,7 @@ from toolkit.events import Unknown
 from toolkit.runinfo import Host
 from toolkit.runinfo import RunInfo
 from toolkit.runinfo import Source
-from toolkit_wandb import WandbTracker
+from toolkit_wandb.tracker import WandbTracker
 
 START = 1.7e9
 LONG_TAG = "x" * 80

@@ -20,9 +20,9 @@ from toolkit.events import Metrics
 from toolkit.runinfo import Host
 from toolkit.runinfo import RunInfo
 from toolkit.tracker import Unreachable
-from toolkit_wandb import WandbTracker
 from toolkit_wandb import folders
 from toolkit_wandb import settings
+from toolkit_wandb.tracker import WandbTracker
 from toolkit_wandb.tracker import artifact_name
 
 KEY = "0123456789" * 4

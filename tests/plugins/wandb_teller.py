@@ -12,7 +12,7 @@ from toolkit.events import Ended
 from toolkit.events import Metrics
 from toolkit.runinfo import Host
 from toolkit.runinfo import RunInfo
-from toolkit_wandb import WandbTracker
+from toolkit_wandb.tracker import WandbTracker
 
 
 def events(count: int) -> list[Metrics]:

@@ -250,7 +250,7 @@ def test_killed_owner_is_drained_and_settled(bench: Bench, third_party: dict[str
 def test_killed_courier_goes_on_where_it_was(
     bench: Bench, third_party: dict[str, str], backend: str
 ) -> None:
-    """A courier that was killed loses and doubles nothing: the next one goes on, or starts afresh."""
+    """A killed courier loses and doubles nothing: the next one goes on, or starts afresh."""
     code = ENDLESS.replace("itertools.count()", "range(1500)")
     command = [sys.executable, "-m", "toolkit", "track", "--backend", backend, "--"]
     with bench.started(*command, sys.executable, bench.script(code), env=third_party) as process:
@@ -265,7 +265,7 @@ def test_killed_courier_goes_on_where_it_was(
 
 
 def test_sync_tells_another_backend(bench: Bench, third_party: dict[str, str]) -> None:
-    """A run can be told to a backend that it was not recorded for, and telling again does nothing."""
+    """A run can be told to a backend it was not recorded for; telling again does nothing."""
     bench.track(THREE_STEPS)
     first = bench.toolkit("sync", "--backend", "file", env=third_party)
     second = bench.toolkit("sync", "--backend", "file", env=third_party)

@@ -36,8 +36,8 @@ WAYS = {
     ),
     "options": (
         "import toolkit\n"
-        "with toolkit.start_run(backend={'file': {'folder': 'tracked', 'note': 'http://u:%s@h'}}, notes='token=%s'):\n"
-        " pass"
+        "asked = {'file': {'folder': 'tracked', 'note': 'http://u:%s@h'}}\n"
+        "with toolkit.start_run(backend=asked, notes='token=%s'): pass"
     ),
     "stderr": "import sys; sys.stderr.write('Authorization: Bearer %s\\n')",
 }

@@ -17,7 +17,6 @@ from toolkit import lifecycle
 from toolkit.events import Ended
 from toolkit.events import Left
 from toolkit.events import Metrics
-from toolkit.rundir import RunDir
 
 LOGGING = """
 import toolkit, itertools, os, time
@@ -90,7 +89,7 @@ def test_exit_code_decides(bench: Bench, code: str, exit_code: int, expected: st
     ],
 )
 def test_joined_script_decides(bench: Bench, code: str, expected: str) -> None:
-    """A script that joined says how it left; a `with` that ended well doesn't hide a later crash."""
+    """A script that joined says how it left; a `with` that ended well hides no later crash."""
     bench.track(code)
 
     assert len(of_kind(bench.only_run(), Left)) == 1
@@ -218,10 +217,32 @@ def test_ranks_make_one_run(bench: Bench) -> None:
     ]
 
 
-def test_ranks_and_run_dir_type(bench: Bench) -> None:
+def test_any_command(bench: Bench) -> None:
     """A command that never heard of the toolkit is still a run."""
     done = bench.toolkit("track", "--", "sh", "-c", "echo hello")
 
     assert done.stdout == "hello\n"
-    assert isinstance(bench.only_run(), RunDir)
+    assert status(bench.only_run()) == "FINISHED"
+
+
+def test_command_that_cannot_run(bench: Bench) -> None:
+    """A file that is no program ends with 2 and its name, and the run it had is over."""
+    program = bench.folder / "program"
+    program.write_bytes(b"\x00\x01")
+    program.chmod(0o755)
+    done = bench.toolkit("track", "--", str(program))
+
+    assert done.returncode == 2
+    assert str(program) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert status(bench.only_run()) == "FAILED"
+
+
+def test_closed_streams(bench: Bench) -> None:
+    """A shell that closed standard input takes nothing away from the run."""
+    command = f"{sys.executable} -m toolkit track -- echo hello <&-"
+    with bench.started("sh", "-c", command) as process:
+        said, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (0, "hello\n"), errors
     assert status(bench.only_run()) == "FINISHED"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -52,3 +53,13 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="toolkit")
 def main() -> None:
     """Record experiments on this machine; deliver them to any tracker."""
+    _open_closed_streams()
+
+
+def _open_closed_streams() -> None:
+    """Where a shell closed one of the three streams, the next file opened would become it."""
+    for stream in (0, 1, 2):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

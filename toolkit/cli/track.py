@@ -134,7 +134,12 @@ def _supervise(owner: Owner, command: tuple[str, ...]) -> int:
     """Run the command to its end; the exit code to pass on."""
     run = owner.run.path
     guard = leftovers.watch_over(run)
-    job = child.start(command, {**os.environ, "TOOLKIT_RUN": str(run)})
+    try:
+        job = child.start(command, {**os.environ, "TOOLKIT_RUN": str(run)})
+    except UsageError:
+        leftovers.dismiss(guard)
+        owner.finish("FAILED")
+        raise
     owner.start()
     console = ConsoleRecorder(owner.record, owner.redactor, _console_end(owner.run))
     code = job.wait(console.feed)
