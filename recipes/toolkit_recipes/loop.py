@@ -1,0 +1,148 @@
+"""What every recipe needs around its work: accelerator, seeds, environment, errors, gathering."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from attrs import AttrsInstance
+from rich.console import Console
+from torch import Tensor
+
+from toolkit.environment import source
+from toolkit.errors import UsageError
+from toolkit_recipes.config import help_text
+from toolkit_recipes.config import load
+from toolkit_recipes.config import wants_help
+from toolkit_recipes.console import Reporter
+
+C = TypeVar("C", bound=AttrsInstance)
+
+USAGE_EXIT_CODE = 2
+SECONDS_FOR_MAIN_PROCESS = 20.0
+"""How long another process gives the main one to report the same error first."""
+
+
+def run_recipe(
+    recipe: Callable[[C], None], kind: type[C], presets: Mapping[str, Callable[[], C]]
+) -> None:
+    """Read the command line and run a recipe with the configuration that it asks for.
+
+    A usage error is printed once and ends the program with code 2. All processes meet the same
+    errors in what the user gave; the main one prints, and the launcher then ends the others. They
+    wait for that, because the first process to leave takes the others along.
+
+    Args:
+        recipe: does the work.
+        kind: its configuration class.
+        presets: name to function that returns a configuration.
+    """
+    try:
+        if not wants_help(sys.argv[1:]):
+            recipe(load(kind, sys.argv[1:], presets))
+        elif is_main_process():
+            Console(soft_wrap=True).print(help_text(kind(), presets), markup=False, highlight=False)
+    except UsageError as error:
+        if not is_main_process():
+            time.sleep(SECONDS_FOR_MAIN_PROCESS)
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(f"error: {error}", markup=False, highlight=False)
+        sys.exit(USAGE_EXIT_CODE)
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that speaks, also before the processes know each other."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def start_accelerator(mixed_precision: str, seed: int) -> Accelerator:
+    """Set up the processes and the number format, and seed all random numbers.
+
+    Args:
+        mixed_precision: ``no``, ``bf16``, ``fp16``, or ``auto`` for bf16 where the hardware
+            computes in it and full precision elsewhere.
+        seed: the same on every process.
+
+    Raises:
+        UsageError: fp16 without a GPU.
+    """
+    if mixed_precision == "auto":
+        mixed_precision = "bf16" if computes_in_bf16() else "no"
+    if mixed_precision == "fp16" and not torch.cuda.is_available():
+        raise UsageError("mixed_precision=fp16 needs a GPU; use auto, bf16 or no")
+    accelerator = Accelerator(mixed_precision=mixed_precision)
+    set_seed(seed)
+    return accelerator
+
+
+@contextmanager
+def main_process_first(accelerator: Accelerator) -> Iterator[None]:
+    """Let the main process of each machine through first, such as to download what all need.
+
+    An error of the main process lets the others through as well, to meet it themselves.
+    """
+    if not accelerator.is_local_main_process:
+        accelerator.wait_for_everyone()
+    try:
+        yield
+    finally:
+        if accelerator.is_local_main_process:
+            accelerator.wait_for_everyone()
+
+
+def computes_in_bf16() -> bool:
+    """Whether the GPU, or without one the CPU, has bf16 instructions, so that bf16 is faster."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def start_reporter(accelerator: Accelerator) -> Reporter:
+    """Return what prints for this process: only the main one says anything."""
+    return Reporter(Console(quiet=not accelerator.is_main_process))
+
+
+def environment(accelerator: Accelerator, seed: int) -> dict[str, str | float]:
+    """Return what besides the configuration shapes a result, as params of the run."""
+    return {
+        "seed": seed,
+        "git_commit": source(Path.cwd()).commit or "unknown",
+        "pytorch_version": torch.__version__,
+        "cuda_version": torch.version.cuda or "none",
+        "device": accelerator.device.type,
+        "num_processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+    }
+
+
+def gather_rows(accelerator: Accelerator, positions: Tensor, rows: Tensor, total: int) -> Tensor:
+    """Put together the rows that the processes computed, in one order on every process.
+
+    Args:
+        accelerator: knows the processes.
+        positions: [n] place of each row in the result; a row computed on several processes
+            counts once.
+        rows: [n, width] of this process; n may differ between processes.
+        total: number of rows of the result; each place must be computed somewhere.
+
+    Returns:
+        [total, width].
+    """
+    padded = accelerator.pad_across_processes(positions + 1)  # 0 marks a padded row
+    places = accelerator.gather(padded)
+    gathered = accelerator.gather(accelerator.pad_across_processes(rows))
+    real = places > 0
+    result = rows.new_full((total, rows.shape[1]), torch.nan)
+    result[places[real] - 1] = gathered[real]
+    return result

@@ -1,0 +1,78 @@
+"""Stage 2a: walk down the taxonomy and keep a few candidate classes per document (section 4.2).
+
+From the Root the 2 most similar children are kept. Then every kept class of level ``l`` (1 for the
+children of the Root) proposes its ``l + 2`` most similar children, and of all proposals the
+``(l + 1) ** 2`` with the highest path score are kept for the next level. The path score of a class
+is the highest, over its kept parents, of the parent's path score times its own similarity; the Root
+has 1. Every class that was ever kept is a candidate.
+
+The walk takes any scores. On the similarities themselves it is the paper's search. On scores raised
+by :func:`toolkit_recipes.taxoclass.similarity.propagate` a class with an abstract name no longer
+ends the walk above the right descendant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from toolkit_recipes.taxoclass.taxonomy import Taxonomy
+
+ROOT_WIDTH = 2
+CHUNK = 4096
+"""Documents that walk at once; bounds the memory."""
+
+
+def find_candidates(scores: Tensor, taxonomy: Taxonomy) -> Tensor:
+    """Return the candidate classes of each document as a boolean [documents, classes].
+
+    Args:
+        scores: [documents, classes]; negative scores count as 0 in the path score.
+        taxonomy: a class with several parents joins at the first level where one of them is kept.
+    """
+    return torch.cat([_walk(chunk.clamp(min=0), taxonomy) for chunk in torch.split(scores, CHUNK)])
+
+
+def _walk(scores: Tensor, taxonomy: Taxonomy) -> Tensor:
+    roots = list(taxonomy.roots)
+    proposed = torch.full_like(scores, -torch.inf)
+    proposed[:, roots] = scores[:, roots]
+    frontier = _keep_best(proposed, ROOT_WIDTH)
+    candidates = frontier > -torch.inf
+    level = 1
+    while (frontier > -torch.inf).any():
+        proposed = _propose(frontier, scores, taxonomy.children, width=level + 2)
+        proposed[candidates] = -torch.inf
+        frontier = _keep_best(proposed, (level + 1) ** 2)
+        candidates |= frontier > -torch.inf
+        level += 1
+    return candidates
+
+
+def _propose(
+    frontier: Tensor, scores: Tensor, children: Sequence[Sequence[int]], width: int
+) -> Tensor:
+    """Path scores of the children that the classes of the frontier propose, elsewhere -inf.
+
+    ``frontier`` holds the path score of each kept class and -inf elsewhere.
+    """
+    proposed = torch.full_like(scores, -torch.inf)
+    kept = frontier > -torch.inf
+    for parent in kept.any(dim=0).nonzero().flatten().tolist():
+        if not children[parent]:
+            continue
+        rows = kept[:, parent].nonzero()
+        below = torch.tensor(children[parent], device=scores.device)
+        best = scores[rows, below].topk(min(width, len(below)), dim=1)
+        columns = below[best.indices]
+        path_scores = frontier[rows, parent] * best.values
+        proposed[rows, columns] = torch.maximum(proposed[rows, columns], path_scores)
+    return proposed
+
+
+def _keep_best(values: Tensor, count: int) -> Tensor:
+    """Keep the ``count`` highest values of each row, and -inf elsewhere."""
+    best = values.topk(min(count, values.shape[1]), dim=1)
+    return torch.full_like(values, -torch.inf).scatter(1, best.indices, best.values)
