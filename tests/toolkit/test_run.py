@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.processes import python
@@ -52,7 +51,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_metrics(script: Script) -> None:
     """Metrics are recorded with their step, each call as one event."""
-    script.run.log_metrics({"loss": 0.5, "lr": np.float32(0.25)}, step=3)
+    script.run.log_metrics({"loss": 0.5, "lr": 0.25}, step=3)
     script.run.log_metric("loss", "0.125", 4)
     script.run.log_metric("accuracy", True)
 
@@ -118,7 +117,7 @@ def test_one_param(script: Script) -> None:
 
 def test_summary(script: Script) -> None:
     """Results of the whole run may be numbers or text."""
-    script.run.log_summary({"test/f1": np.float64(0.5), "verdict": "good"})
+    script.run.log_summary({"test/f1": 0.5, "verdict": "good"})
 
     assert isinstance(script.only(), Summary)
     assert script.only().values == {"test/f1": 0.5, "verdict": "good"}

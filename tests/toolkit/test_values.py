@@ -9,9 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +18,9 @@ from toolkit.values import axis_step
 from toolkit.values import metric_key
 from toolkit.values import number
 from toolkit.values import plain
+
+np = pytest.importorskip("numpy")
+torch = pytest.importorskip("torch")
 
 
 def type_of(value: Any) -> str:
