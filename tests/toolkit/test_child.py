@@ -221,7 +221,8 @@ while True:
         os.close(reading)
         assert process.wait(LIMIT) == 0
 
-    assert command.result()["code"] == 1  # the command's own BrokenPipeError
+    # Its own BrokenPipeError, or 120 where that came while the interpreter was leaving.
+    assert command.result()["code"] in {1, 120}
 
 
 def test_our_output_does_not_block(command: Command) -> None:
@@ -417,7 +418,8 @@ def test_ctrl_z(command: Command, pipe: str) -> None:
         driver = psutil.Process(tracked.ppid())
 
         terminal.type("\x1a")
-        wait_until(lambda: "Stopped" in terminal.shown(), LIMIT)
+        # Until the shell asks again: what is typed before that, it may throw away.
+        wait_until(lambda: "$ " in terminal.shown().partition("Stopped")[2], LIMIT)
         assert tracked.status() == driver.status() == psutil.STATUS_STOPPED
         assert terminal.foreground() == bash.pid
 
