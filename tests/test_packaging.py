@@ -1,4 +1,4 @@
-"""What the distribution promises: its packages, a light core, a command line that answers at once."""
+"""What the distribution promises: its packages, a light core, commands that answer at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = frozenset(
-    "accelerate cattrs mlflow numpy psutil pynvml rich torch transformers wandb yaml".split()
+    [
+        "accelerate",
+        "cattrs",
+        "mlflow",
+        "numpy",
+        "psutil",
+        "pynvml",
+        "rich",
+        "torch",
+        "transformers",
+        "wandb",
+        "yaml",
+    ]
 )
 
 

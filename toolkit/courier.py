@@ -26,11 +26,10 @@ from toolkit import lifecycle
 from toolkit import options
 from toolkit.delivery import Delivery
 from toolkit.errors import UsageError
-from toolkit.events import Artifact
 from toolkit.events import Described
 from toolkit.events import Ended
 from toolkit.events import Event
-from toolkit.events import File
+from toolkit.events import located
 from toolkit.journal import Follower
 from toolkit.locks import Lock
 from toolkit.patience import Patience
@@ -141,8 +140,8 @@ class Courier:
         """Write the events; those that the backend refuses are passed over, and returned."""
         if not events:
             return []
-        absolute = [_with_absolute_paths(event, self._run.path) for event in events]
         try:
+            absolute = [located(event, self._run.path) for event in events]
             self._persist("write", lambda: tracker.write(absolute), _is_repeatable(tracker))
         except Exception as error:  # any plugin, any error
             if len(events) == 1:
@@ -217,12 +216,6 @@ def _is_repeatable(tracker: Tracker) -> bool:
 def _cause(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
-
-
-def _with_absolute_paths(event: Event, root: Path) -> Event:
-    if not isinstance(event, Artifact):
-        return event
-    return evolve(event, files=tuple(File(f.name, str(root / f.path)) for f in event.files))
 
 
 def _leave(signum: int, frame: object) -> None:

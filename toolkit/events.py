@@ -1,5 +1,8 @@
 """What a run can say: one frozen class per kind of event, and its form as a line of JSON.
 
+What is too big for a line lies in a file of the run. The field ``path`` says where: relative to the
+run's folder in the journal, absolute when a tracker gets the event (`located`).
+
 The kind of an event is its class name in lower case. Every event has ``time`` in Unix seconds;
 those with a place on an axis have ``step``; those that carry a mapping call it ``values``. NaN and
 the infinities are written as the strings "NaN", "Infinity" and "-Infinity", so that every language
@@ -12,12 +15,16 @@ import functools
 import json
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _quoted
+from math import inf
 from math import isfinite
 from math import isnan
+from math import nan
+from pathlib import Path
 from typing import Any
 from typing import Literal
 
 import attrs
+from attrs import evolve
 from attrs import field
 from attrs import frozen
 
@@ -73,10 +80,7 @@ class Summary:
 
 @frozen
 class File:
-    """One file of an artifact: its name inside the artifact and where its bytes lie.
-
-    ``path`` is relative to the run's folder in the journal, and absolute when a tracker gets it.
-    """
+    """One file of an artifact: its name inside the artifact and where its bytes lie."""
 
     name: str
     path: str
@@ -92,6 +96,72 @@ class Artifact:
     folder: str = ""
     type: str = "file"
     aliases: tuple[str, ...] = ()
+
+
+@frozen
+class Text:
+    """A text to be looked at, in a UTF-8 file; ``name`` is its path among the run's artifacts."""
+
+    time: float
+    name: str
+    path: str
+
+
+@frozen
+class Table:
+    """Rows under named columns, in a file that `toolkit.tables.read` reads."""
+
+    time: float
+    name: str
+    path: str
+    step: int | None = None
+
+
+@frozen
+class Image:
+    """One picture of the series ``key``, in a PNG file."""
+
+    time: float
+    key: str
+    path: str
+    step: int | None = None
+    caption: str | None = None
+
+
+@frozen
+class Figure:
+    """A picture or page by itself; ``name`` is its path among the artifacts and says its format."""
+
+    time: float
+    name: str
+    path: str
+    step: int | None = None
+    caption: str | None = None
+
+
+@frozen
+class Histogram:
+    """How many values lie between one edge and the next; the last bin includes its upper edge."""
+
+    time: float
+    key: str
+    edges: tuple[float, ...]
+    """One more than counts, rising."""
+    counts: tuple[float, ...]
+    step: int | None = None
+    not_finite: int = 0
+    """Values that were NaN or infinite, and are in no bin."""
+
+
+@frozen
+class ConfusionMatrix:
+    """``counts[i][j]`` examples of class ``labels[i]`` were taken for class ``labels[j]``."""
+
+    time: float
+    name: str
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    step: int | None = None
 
 
 @frozen
@@ -132,8 +202,25 @@ class Unknown:
     fields: Mapping[str, Any]
 
 
-Event = Described | Params | Metrics | Tags | Summary | Artifact | Console | Left | Ended | Unknown
+Media = Text | Table | Image | Figure | Histogram | ConfusionMatrix
+"""What is looked at rather than plotted."""
 
+Event = (
+    Described
+    | Params
+    | Metrics
+    | Tags
+    | Summary
+    | Artifact
+    | Media
+    | Console
+    | Left
+    | Ended
+    | Unknown
+)
+
+STEPPED = (Table, Image, Figure, Histogram, ConfusionMatrix)
+MEDIA: tuple[type[Media], ...] = (Text, *STEPPED)
 _CLASSES: tuple[type[Any], ...] = (
     Described,
     Params,
@@ -141,11 +228,13 @@ _CLASSES: tuple[type[Any], ...] = (
     Tags,
     Summary,
     Artifact,
+    *MEDIA,
     Console,
     Left,
     Ended,
 )
 KINDS: Mapping[str, type[Any]] = {cls.__name__.lower(): cls for cls in _CLASSES}
+SPELLED_OUT: Mapping[str, float] = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 _digits = float.__repr__
 _FIELDS = {cls: [f.name for f in attrs.fields(cls)] for cls in (*_CLASSES, File)}
 _ENCODER = json.JSONEncoder(
@@ -160,15 +249,43 @@ def _as_mapping(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in _FIELDS[type(value)]}
 
 
-def _spell_out(value: Any) -> Any:
-    """The value with every NaN and infinity, at any depth, as its name."""
+def spell_out(value: Any) -> Any:
+    """The value with every NaN and infinity, at any depth, as its name in `SPELLED_OUT`."""
     if isinstance(value, float) and not isfinite(value):
         return "NaN" if isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):
-        return {key: _spell_out(item) for key, item in value.items()}
+        return {key: spell_out(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_spell_out(item) for item in value]
+        return [spell_out(item) for item in value]
     return value
+
+
+def name_of(event: Media) -> str:
+    """What the picture, table or text is called, or the series that it belongs to."""
+    return event.key if isinstance(event, Image | Histogram) else event.name
+
+
+def located(event: Event, folder: Path) -> Event:
+    """The event with the path of every file made absolute; ``folder`` is the run's.
+
+    Raises:
+        ValueError: a path leads out of the folder, as only a forged journal's does.
+    """
+    located: Event = _located(event, folder)
+    return located
+
+
+def _located(thing: Any, folder: Path) -> Any:
+    names = _FIELDS.get(type(thing), ())
+    changes: dict[str, Any] = {}
+    if "path" in names:
+        path = (folder / thing.path).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise ValueError(f"{thing.path!r} is not a file of the run")
+        changes["path"] = str(path)
+    if "files" in names:
+        changes["files"] = tuple(_located(file, folder) for file in thing.files)
+    return evolve(thing, **changes) if changes else thing
 
 
 def encode(event: Event) -> bytes:
@@ -186,7 +303,7 @@ def encode(event: Event) -> bytes:
     try:
         line = _ENCODER.encode(fields)
     except ValueError:  # JSON has no NaN; spelling them out only now keeps the common case fast
-        line = _ENCODER.encode(_spell_out(fields))
+        line = _ENCODER.encode(spell_out(fields))
     return line.encode("ascii") + b"\n"
 
 
@@ -194,7 +311,7 @@ def _encode_metrics(event: Metrics) -> bytes:
     """The same line, in a third of the time: training waits for this one at every step."""
     values = ",".join(
         [
-            f"{_quoted(key)}:{_digits(v)}" if isfinite(v) else f'{_quoted(key)}:"{_spell_out(v)}"'
+            f"{_quoted(key)}:{_digits(v)}" if isfinite(v) else f'{_quoted(key)}:"{spell_out(v)}"'
             for key, v in event.values.items()
         ]
     )

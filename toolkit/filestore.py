@@ -57,9 +57,14 @@ def _copy_and_remove(source: Path, files: Path, name: str) -> Path:
 
 def keep_text(text: str, files: Path, name: str) -> Path:
     """Put a text into the store as a UTF-8 file; lone surrogates are written as escapes."""
+    return keep_bytes(text.encode("utf-8", "backslashreplace"), files, name)
+
+
+def keep_bytes(content: bytes, files: Path, name: str) -> Path:
+    """Put a content into the store as a file."""
     partial = _partial(files)
     try:
-        partial.write_bytes(text.encode("utf-8", "backslashreplace"))
+        partial.write_bytes(content)
         return _place(partial, files, name)
     finally:
         partial.unlink(missing_ok=True)

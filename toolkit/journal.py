@@ -179,7 +179,8 @@ def _lines(chunk: bytes, start: int) -> Iterator[tuple[int, bytes]]:
 
 def events_of(folder: Path, *kinds: type[Event]) -> Iterator[tuple[Segment, Event]]:
     """Every event of these kinds with its segment, in order; cheap where they are few."""
-    marks = tuple(f'"{kind.__name__.lower()}"'.encode() for kind in kinds)
+    names = [kind.__name__.lower() for kind in kinds]
+    marks = tuple(f':{space}"{name}"'.encode() for name in names for space in ("", " "))
     decoder = Decoder()
     for segment in segments(folder):
         with segment.path.open("rb") as file:

@@ -13,12 +13,15 @@ from toolkit import delivery
 from toolkit import journal
 from toolkit import lifecycle
 from toolkit.delivery import Delivery
+from toolkit.events import MEDIA
 from toolkit.events import Artifact
 from toolkit.events import Described
+from toolkit.events import Media
 from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Summary
 from toolkit.events import Tags
+from toolkit.events import name_of
 from toolkit.lifecycle import Life
 from toolkit.rundir import RunDir
 from toolkit.runinfo import RunInfo
@@ -34,6 +37,18 @@ class Point:
 
 
 @frozen
+class Shown:
+    """The latest picture, table or text of one kind and name, and how many there are."""
+
+    kind: str
+    name: str
+    step: int | None
+    count: int
+    file: str | None
+    """Its path in the run's folder, where it has one."""
+
+
+@frozen
 class Recorded:
     """One run at a glance."""
 
@@ -44,6 +59,7 @@ class Recorded:
     summary: Mapping[str, Any] = field(factory=dict)
     tags: Mapping[str, str] = field(factory=dict)
     artifacts: tuple[Artifact, ...] = ()
+    media: tuple[Shown, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
 
 
@@ -64,7 +80,8 @@ def everything(run: RunDir) -> Recorded:
     summary: dict[str, Any] = {}
     tags: dict[str, str] = {}
     artifacts: list[Artifact] = []
-    kinds = (Params, Metrics, Summary, Tags, Artifact)
+    media: dict[tuple[str, str], Shown] = {}
+    kinds = (Params, Metrics, Summary, Tags, Artifact, *MEDIA)
     for _, event in journal.events_of(run.journal, *kinds):
         match event:
             case Params():
@@ -77,6 +94,8 @@ def everything(run: RunDir) -> Recorded:
                 tags.update(event.values)
             case Artifact():
                 artifacts.append(event)
+            case _ if isinstance(event, MEDIA):
+                _add_media(media, event)
     return evolve(
         overview(run),
         params=params,
@@ -84,6 +103,7 @@ def everything(run: RunDir) -> Recorded:
         summary=summary,
         tags=tags,
         artifacts=tuple(artifacts),
+        media=tuple(media.values()),
     )
 
 
@@ -96,6 +116,16 @@ def _add_points(metrics: dict[str, Point], event: Metrics) -> None:
             metrics[key] = Point(value, event.step, old.count + 1)
         else:
             metrics[key] = Point(old.value, old.step, old.count + 1)
+
+
+def _add_media(media: dict[tuple[str, str], Shown], event: Media) -> None:
+    kind, name, step = type(event).__name__.lower(), name_of(event), getattr(event, "step", None)
+    old = media.get((kind, name))
+    if old is not None and (step or 0) < (old.step or 0):
+        media[kind, name] = evolve(old, count=old.count + 1)
+    else:
+        count = old.count + 1 if old else 1
+        media[kind, name] = Shown(kind, name, step, count, getattr(event, "path", None))
 
 
 def merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:

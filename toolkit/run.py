@@ -2,110 +2,44 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
+from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any
 
 from toolkit import filestore
+from toolkit import media
+from toolkit import tables
 from toolkit.errors import InvalidValueError
 from toolkit.errors import UsageError
 from toolkit.events import Artifact
+from toolkit.events import ConfusionMatrix
 from toolkit.events import Described
-from toolkit.events import Event
+from toolkit.events import Figure
 from toolkit.events import File
+from toolkit.events import Histogram
+from toolkit.events import Image
 from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Status
 from toolkit.events import Summary
+from toolkit.events import Table
 from toolkit.events import Tags
-from toolkit.journal import SegmentWriter
-from toolkit.redact import Redactor
-from toolkit.rundir import RunDir
+from toolkit.events import Text
+from toolkit.recorder import Recorder
 from toolkit.values import axis_step
 from toolkit.values import metric_key
 from toolkit.values import number
 from toolkit.values import plain
+from toolkit.values import shown
 
 Ending = Callable[[Status], None]
-
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class Recorder:
-    """Writes the events of one process into its segment, and nowhere else.
-
-    Args:
-        run_dir: the run's folder.
-        writer: this process's segment.
-        last_steps: each metric's last step in earlier attempts; points at or before it are passed
-            over, so that replaying from a checkpoint leaves one curve.
-    """
-
-    def __init__(
-        self, run_dir: RunDir, writer: SegmentWriter, last_steps: Mapping[str, int]
-    ) -> None:
-        self.run_dir = run_dir
-        self.passed_over = 0
-        self.redactor = Redactor.from_environment(os.environ)
-        self._writer = writer
-        self._last_steps = last_steps
-        self._pid = os.getpid()
-        self._lost = 0
-
-    def is_here(self) -> bool:
-        """Whether this is the recording process, and not one forked from it."""
-        return os.getpid() == self._pid
-
-    def write(self, event: Event) -> None:
-        """Append the event; a disk that refuses it costs one warning, never the training."""
-        try:
-            self._writer.append(event)
-        except OSError as error:
-            self._lose(error)
-
-    def keep(self, store: Callable[[], tuple[File, ...]]) -> tuple[File, ...]:
-        """The files that ``store`` keeps; none, and one warning, when the disk is full."""
-        try:
-            return store()
-        except OSError as error:
-            if error.errno not in _FULL_DISK:
-                raise
-            self._lose(error)
-            return ()
-
-    def _lose(self, error: OSError) -> None:
-        self._lost += 1
-        if self._lost == 1:
-            _warn(f"can't record any more: {error}; training goes on")
-
-    def not_yet_recorded(self, values: dict[str, float], step: int | None) -> dict[str, float]:
-        """Those of the values whose step is beyond the last one recorded before this attempt."""
-        if step is None or not self._last_steps:
-            return values
-        new = {k: v for k, v in values.items() if step > self._last_steps.get(k, step - 1)}
-        self.passed_over += len(values) - len(new)
-        return new
-
-    def close(self) -> None:
-        """Leave the journal."""
-        if self._lost:
-            _warn(f"{self._lost} events could not be recorded")
-        self._writer.close()
-
-
-def _warn(line: str) -> None:
-    """Tell the user; standard error may lie on the very disk that is full."""
-    with contextlib.suppress(OSError):
-        print(f"toolkit: {line}", file=sys.stderr)  # noqa: T201 - there is no other way
 
 
 class Run:
@@ -238,7 +172,7 @@ class Run:
         if not source.is_file():
             raise UsageError(f"log_artifact: there is no file {source}")
         folder = _relative(artifact_path) if artifact_path else ""
-        files = _keep([(source.name, source)], recorder, filestore.take if move else filestore.keep)
+        files = recorder.keep([(source.name, source)], filestore.take if move else filestore.keep)
         self._record_artifact(name or source.name, files, folder, type, aliases)
 
     def log_artifacts(
@@ -265,26 +199,171 @@ class Run:
         if not found:
             raise UsageError(f"log_artifacts: there is no file in {top}")
         folder = _relative(artifact_path) if artifact_path else ""
-        files = _keep(found, recorder, filestore.take if move else filestore.keep)
+        files = recorder.keep(found, filestore.take if move else filestore.keep)
         self._record_artifact(name or top.resolve().name, files, folder, type, aliases)
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Keep a text as a file of the run; ``artifact_file`` is its path there."""
         if recorder := self._recording():
-            folder, _, name = _relative(artifact_file).rpartition("/")
-            path, masked = recorder.run_dir.path, recorder.redactor.text(text)
-
-            def store() -> tuple[File, ...]:
-                kept = filestore.keep_text(masked, recorder.run_dir.files, name)
-                return (File(name, str(kept.relative_to(path))),)
-
-            self._record_artifact(name, recorder.keep(store), folder, "file", ())
+            name, masked = _relative(artifact_file), recorder.redactor.text(text)
+            path = recorder.keep_bytes(masked.encode("utf-8", "backslashreplace"), name)
+            if path:
+                recorder.write(Text(time.time(), name, path))
 
     def log_dict(self, dictionary: Any, artifact_file: str) -> None:
         """Keep a mapping or list as a file of the run: YAML if it's named so, else JSON."""
         if recorder := self._recording():
             value = recorder.redactor.values({"value": plain(dictionary)})["value"]
             self.log_text(_written_out(value, artifact_file), artifact_file)
+
+    def log_table(self, data: Any, artifact_file: str, *, step: int | None = None) -> None:
+        """Record a table; a later one replaces an earlier one of its name, or of its step.
+
+        Args:
+            data: a mapping of column names to sequences of one length, or a DataFrame.
+            artifact_file: its name; ``.json`` is added by backends that need it.
+            step: place on the axis.
+
+        Raises:
+            InvalidValueError: it is no such mapping, or the name leads out of the artifacts.
+        """
+        recorder = self._recording()
+        if recorder is None:
+            return
+        name, step = _relative(artifact_file), axis_step(step)
+        if recorder.was_recorded(Table, name, step):
+            return
+        masked = tables.masked(tables.rows_of(name, data), recorder.redactor)
+        path = recorder.keep_bytes(tables.encode(masked), f"{name}.json")
+        if path:
+            recorder.write(Table(time.time(), name, path, step))
+
+    def log_image(
+        self,
+        image: Any,
+        artifact_file: str | None = None,
+        key: str | None = None,
+        step: int | None = None,
+        timestamp: int | None = None,
+        *,
+        caption: str | None = None,
+    ) -> None:
+        """Record a picture: of the series ``key``, or by itself as ``artifact_file``.
+
+        Args:
+            image: a PIL image; an array or tensor, H x W, H x W x C or C x H x W with 1, 3 or 4
+                channels, of integers 0 to 255 or floats 0 to 1; or the path of an image file.
+            artifact_file: its path among the artifacts, whose suffix is the format.
+            key: the name of its series.
+            step: place in the series.
+            timestamp: Unix milliseconds; now, if not given.
+            caption: what to write under it.
+
+        Raises:
+            InvalidValueError: it is no image, or not one of key and artifact_file was given.
+        """
+        recorder = self._recording()
+        if recorder is None:
+            return
+        place = (step, timestamp) if artifact_file is not None else (None, None)
+        if (artifact_file is None) is (key is None) or place != (None, None):
+            raise InvalidValueError(
+                "log_image takes either artifact_file alone, or key with step and timestamp; got "
+                f"artifact_file={artifact_file!r}, key={key!r}, step={step!r}, "
+                f"timestamp={timestamp!r}"
+            )
+        caption = recorder.redactor.text(caption) if caption else None
+        if artifact_file is not None:
+            name = _relative(artifact_file)
+            content = media.image_file(name, image, PurePosixPath(name).suffix.lower())
+            if path := recorder.keep_bytes(content, name):
+                recorder.write(Figure(time.time(), name, path, None, caption))
+            return
+        name, step = _relative(key, "image key"), axis_step(step)
+        if recorder.was_recorded(Image, name, step):
+            return
+        if path := recorder.keep_bytes(media.image_file(name, image), f"{name}.png"):
+            moment = time.time() if timestamp is None else timestamp / 1000
+            recorder.write(Image(moment, name, path, step, caption))
+
+    def log_figure(
+        self,
+        figure: Any,
+        artifact_file: str,
+        *,
+        save_kwargs: Mapping[str, Any] | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Record a figure of Matplotlib or Plotly as a file.
+
+        Args:
+            figure: what has been drawn.
+            artifact_file: its path among the artifacts; .png, .svg or .html can be looked at
+                everywhere, other suffixes that the library writes are kept.
+            save_kwargs: what else to tell the library's function that writes the file.
+            step: place on the axis.
+
+        Raises:
+            InvalidValueError: it is no figure, or the library doesn't write this format.
+        """
+        recorder = self._recording()
+        if recorder is None:
+            return
+        name, step = _relative(artifact_file), axis_step(step)
+        if recorder.was_recorded(Figure, name, step):
+            return
+        content = media.figure_file(figure, name, save_kwargs or {})
+        if path := recorder.keep_bytes(content, name):
+            recorder.write(Figure(time.time(), name, path, step))
+
+    def log_histogram(
+        self, key: str, values: Any, step: int | None = None, *, bins: int = 64
+    ) -> None:
+        """Record how values are distributed over equal bins.
+
+        Args:
+            key: the name of its series.
+            values: an array, tensor or sequence of real numbers of any shape; those that are NaN or
+                infinite are in no bin, and their number is recorded.
+            step: place in the series.
+            bins: how many, 1 to 512.
+
+        Raises:
+            InvalidValueError: the values are not real numbers.
+        """
+        recorder = self._recording()
+        if recorder is None:
+            return
+        key, step = _relative(key, "histogram key"), axis_step(step)
+        if recorder.was_recorded(Histogram, key, step):
+            return
+        edges, counts, rest = media.histogram(key, values, bins)
+        recorder.write(Histogram(time.time(), key, edges, counts, step, rest))
+
+    def log_confusion_matrix(
+        self, name: str, labels: Any, counts: Any, step: int | None = None
+    ) -> None:
+        """Record which classes were taken for which.
+
+        Args:
+            name: what to call it.
+            labels: the classes, all different.
+            counts: K x K whole numbers, K the number of labels; row i, column j: examples of class
+                i that were taken for class j.
+            step: place on the axis.
+
+        Raises:
+            InvalidValueError: labels and counts are not as described.
+        """
+        recorder = self._recording()
+        if recorder is None:
+            return
+        name, step = _relative(name, "confusion matrix"), axis_step(step)
+        if recorder.was_recorded(ConfusionMatrix, name, step):
+            return
+        texts, numbers = media.confusion(name, labels, counts)
+        masked = tuple(map(recorder.redactor.text, texts))
+        recorder.write(ConfusionMatrix(time.time(), name, masked, numbers, step))
 
     def _record_artifact(
         self,
@@ -338,25 +417,14 @@ def status_of(error: BaseException | None) -> Status:
     return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
 
 
-def _keep(
-    found: Iterable[tuple[str, Path]], recorder: Recorder, store: Callable[[Path, Path, str], Path]
-) -> tuple[File, ...]:
-    """Put files into the run's folder; each comes with the name that it is to have."""
-    run = recorder.run_dir
-
-    def kept() -> tuple[File, ...]:
-        paths = [(name, store(path, run.files, path.name)) for name, path in found]
-        return tuple(File(name, str(path.relative_to(run.path))) for name, path in paths)
-
-    return recorder.keep(kept)
-
-
-def _relative(path: str) -> str:
+def _relative(path: Any, what: str = "artifact path") -> str:
     """The path of a file among the run's artifacts, as given, if it stays among them."""
+    if not isinstance(path, str):
+        raise InvalidValueError(f"{what}: expected text, got {shown(path)}")
     parts = path.replace("\\", "/").split("/")
     if parts[0] == "" or ".." in parts or parts[-1] in {"", "."}:
         raise InvalidValueError(
-            f"artifact path {path!r} must be relative, without '..', and end with a name"
+            f"{what} {path!r} must be relative, without '..', and end with a name"
         )
     return "/".join(part for part in parts if part not in {"", "."})
 

@@ -19,15 +19,19 @@ from toolkit import journal
 from toolkit import lifecycle
 from toolkit import rundir
 from toolkit.errors import UsageError
+from toolkit.events import STEPPED
 from toolkit.events import Described
 from toolkit.events import Left
+from toolkit.events import Media
 from toolkit.events import Metrics
 from toolkit.events import Status
+from toolkit.events import name_of
 from toolkit.journal import SegmentWriter
 from toolkit.owner import Backends
 from toolkit.owner import Owner
+from toolkit.recorder import LastSteps
+from toolkit.recorder import Recorder
 from toolkit.redact import Redactor
-from toolkit.run import Recorder
 from toolkit.run import Run
 from toolkit.run import status_of
 from toolkit.rundir import RunDir
@@ -169,18 +173,24 @@ def new_info(
     )
 
 
-def last_steps(run_dir: RunDir) -> dict[str, int]:
-    """Each metric's last step in the attempts before the present one; empty for a first attempt."""
+def last_steps(run_dir: RunDir) -> LastSteps:
+    """The last steps of the attempts before the present one; none for a first attempt."""
     parts = journal.segments(run_dir.journal)
     owners = [part.number for part in parts if part.role == "owner"]
     if len(owners) < 2:
-        return {}
-    steps: dict[str, int] = {}
-    for segment, event in journal.events_of(run_dir.journal, Metrics):
-        if segment.number < owners[-1] and isinstance(event, Metrics) and event.step is not None:
+        return LastSteps()
+    metrics: dict[str, int] = {}
+    media: dict[tuple[type[Media], str], int] = {}
+    for segment, event in journal.events_of(run_dir.journal, Metrics, *STEPPED):
+        if segment.number >= owners[-1]:
+            continue
+        if isinstance(event, Metrics) and event.step is not None:
             for key in event.values:
-                steps[key] = max(event.step, steps.get(key, event.step))
-    return steps
+                metrics[key] = max(event.step, metrics.get(key, event.step))
+        elif isinstance(event, STEPPED) and event.step is not None:
+            place = (type(event), name_of(event))
+            media[place] = max(event.step, media.get(place, event.step))
+    return LastSteps(metrics, media)
 
 
 def chosen_backends(asked: Backends, environ: Mapping[str, str]) -> Backends:

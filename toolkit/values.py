@@ -20,11 +20,12 @@ def number(key: str, value: Any) -> float:
         return float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InvalidValueError(
-            f"metric {key!r}: expected one number, got {_shown(value)} ({error})"
+            f"metric {key!r}: expected one number, got {shown(value)} ({error})"
         ) from error
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """What an error message says of a value: its type, shape and beginning."""
     text = repr(value)
     shape = getattr(value, "shape", None)
     of_shape = f" of shape {tuple(shape)}" if shape is not None else ""
@@ -38,7 +39,7 @@ def metric_key(key: Any) -> str:
         InvalidValueError: it is something else.
     """
     if not isinstance(key, str) or not key.strip():
-        raise InvalidValueError(f"a metric's key must be text that isn't empty, got {_shown(key)}")
+        raise InvalidValueError(f"a metric's key must be text that isn't empty, got {shown(key)}")
     return key
 
 
@@ -53,7 +54,7 @@ def axis_step(step: Any) -> int | None:
     try:
         return int(step.item() if hasattr(step, "item") else step)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise InvalidValueError(f"step: expected a whole number, got {_shown(step)}") from error
+        raise InvalidValueError(f"step: expected a whole number, got {shown(step)}") from error
 
 
 def plain(value: Any) -> Any:

@@ -35,9 +35,13 @@ class Files:
 
     def put_text(self, text: str, name: str) -> None:
         """Upload the text, in UTF-8, as a file."""
+        self.put_bytes(text.encode("utf-8", "replace"), name)
+
+    def put_bytes(self, content: bytes, name: str) -> None:
+        """Upload the content as a file."""
         with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
-            source = Path(scratch, "text")
-            source.write_bytes(text.encode("utf-8", "replace"))
+            source = Path(scratch, "content")
+            source.write_bytes(content)
             self.put(source, name)
 
     def text(self, name: str) -> str | None:

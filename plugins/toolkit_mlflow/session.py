@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import posixpath
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.events import MEDIA
+from toolkit.events import SPELLED_OUT
 from toolkit.events import Artifact
 from toolkit.events import Console
 from toolkit.events import Described
@@ -28,12 +29,11 @@ from toolkit_mlflow.batch import clip
 from toolkit_mlflow.console import ConsoleParts
 from toolkit_mlflow.files import Files
 from toolkit_mlflow.keys import Keys
+from toolkit_mlflow.media import Gallery
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-_SPELLED_OUT = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class Session:
@@ -49,6 +49,7 @@ class Session:
         self._keys = Keys()
         self._files = Files(client, self._id)
         self._console = ConsoleParts(self._files)
+        self._gallery = Gallery(self._files, self._keys, known.data.tags)
         self._params = params.Params(self._files, known.data.params, known.data.tags)
 
     def write(self, events: Sequence[Event]) -> None:
@@ -65,6 +66,8 @@ class Session:
         for event in events:
             if isinstance(event, Artifact):
                 self._upload(event)
+            elif isinstance(event, MEDIA):
+                self._gallery.put(event)
 
     def close(self, ended: Ended) -> None:
         """Set the run's status and end."""
@@ -99,6 +102,8 @@ class Session:
                 self._summarise(event, batch)
             case Artifact():
                 self._name(event, batch)
+            case _ if isinstance(event, MEDIA):
+                self._gallery.places(event)  # which keeps the originals of mapped names
             case Described():
                 self._run = self._run.described(event)
 
@@ -155,7 +160,7 @@ def _milliseconds(time: float) -> int:
 def _number(value: object) -> float | None:
     """The value as a metric; journals spell NaN and the infinities out."""
     if isinstance(value, str):
-        return _SPELLED_OUT.get(value)
+        return SPELLED_OUT.get(value)
     if not isinstance(value, int | float):
         return None
     try:

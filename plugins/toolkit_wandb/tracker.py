@@ -8,6 +8,7 @@ import shlex
 from collections import deque
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from typing import ClassVar
@@ -18,18 +19,24 @@ from attrs import define
 from attrs import field
 
 from toolkit.errors import UsageError
+from toolkit.events import MEDIA
 from toolkit.events import Artifact
 from toolkit.events import Described
 from toolkit.events import Ended
 from toolkit.events import Event
+from toolkit.events import Figure
+from toolkit.events import File
+from toolkit.events import Media
 from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Status
 from toolkit.events import Summary
 from toolkit.events import Tags
+from toolkit.events import Text
 from toolkit.runinfo import RunInfo
 from toolkit.tracker import Link
 from toolkit_wandb import folders
+from toolkit_wandb import media
 from toolkit_wandb import service
 from toolkit_wandb import settings
 
@@ -62,8 +69,9 @@ class WandbTracker:
     What W&B shows: params are the config, nested as given; tags with a key are its config entries
     ``toolkit.tags.<key>``, and the parent's id is ``toolkit.parent``. Every metrics event is one
     row of the history, in the order of the journal, with the event's own time, and its step as
-    `STEP_KEY`; metrics without a step have W&B's row number as their axis. Metrics named like one
-    of W&B's own columns (``_step``, ``_runtime``, ``_timestamp``, ``_wandb``) get a ``_`` at the
+    `STEP_KEY`; metrics without a step have W&B's row number as their axis. Pictures, tables and
+    texts are rows of the same kind (`toolkit_wandb.media`). Metrics named like one of W&B's own
+    columns (``_step``, ``_runtime``, ``_timestamp``, ``_wandb``) get a ``_`` at the
     end.
 
     The run is told from its start at every `open`: W&B only appends, and what `write` gave to wandb
@@ -191,7 +199,7 @@ class WandbTracker:
     def _tell(self, event: Event) -> None:
         match event:
             case Metrics():
-                self._log(event)
+                self._log(event.values, event.time, event.step)
             case Params(values=values):
                 self._configure(values)
             case Tags(values=values):
@@ -200,20 +208,36 @@ class WandbTracker:
                 self._run.summary.update(dict(values))
             case Artifact():
                 self._keep(event)
+            case _ if isinstance(event, MEDIA):
+                self._show(event)
             case Described():
                 self._describe(event)
 
-    def _log(self, said: Metrics) -> None:
-        row: dict[str, Any] = {_WANDBS_OWN_KEYS.get(k, k): v for k, v in said.values.items()}
-        if said.step is None:
+    def _log(self, values: Mapping[str, Any], time: float, step: int | None) -> None:
+        row: dict[str, Any] = {_WANDBS_OWN_KEYS.get(k, k): v for k, v in values.items()}
+        if step is None:
             for key in row.keys() - self._without_step:
                 self._run.define_metric(key)  # its own definition comes before that of "*"
             self._without_step.update(row)
         else:
-            row[STEP_KEY] = said.step
-        row["_timestamp"] = said.time
+            row[STEP_KEY] = step
+        row["_timestamp"] = time
         self._run.log(row, step=self._rows, commit=True)
         self._rows += 1
+
+    def _show(self, said: Media) -> None:
+        """Log it as a row; keep as an artifact what W&B can't show, or can't give back as it is."""
+        row = media.row(said)
+        if isinstance(said, Text) or (isinstance(said, Figure) and not row):
+            folder, _, name = said.name.rpartition("/")
+            kind = type(said).__name__.lower()
+            self._keep(Artifact(said.time, name, (File(name, said.path),), folder, kind))
+        if row:
+            with self._staging():  # wandb keeps tables as artifacts
+                self._log(row, said.time, getattr(said, "step", None))
+
+    def _staging(self) -> AbstractContextManager[None]:
+        return service.staging_in(Path(self._run.settings.sync_dir, "data"))
 
     def _configure(self, values: Mapping[str, Any]) -> None:
         """Merge the values into the config: wandb itself would replace a nested mapping whole."""
@@ -239,7 +263,7 @@ class WandbTracker:
         # Offline, the run's folder gets its own copy, to have all of the run in one place; online,
         # the toolkit's copy lasts until it is uploaded.
         policy: Literal["mutable", "immutable"] = "mutable" if self._run.offline else "immutable"
-        with service.staging_in(Path(self._run.settings.sync_dir, "data")):
+        with self._staging():
             for file in said.files:
                 artifact.add_file(file.path, name=file.name, policy=policy, skip_cache=True)
             self._run.log_artifact(artifact, aliases=list(said.aliases))

@@ -19,6 +19,7 @@ from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Summary
 from toolkit.events import Tags
+from toolkit.events import Text
 from toolkit.runinfo import RunInfo
 from toolkit.tracker import Link
 from toolkit.tracker import flatten
@@ -65,6 +66,8 @@ class FileTracker:
                 case Artifact():
                     for file in event.files:
                         self._record["artifacts"][f"{event.folder}/{file.name}"] = file.path
+                case Text():
+                    self._record["artifacts"][event.name] = event.path
                 case Console():
                     self._record["console"][str(event.position)] = event.text
         self._save()

@@ -19,7 +19,10 @@ from tests.commands import status
 from tests.toolkit.conftest import Installer
 from tests.waiting import wait_until
 from toolkit import delivery
+from toolkit.events import Artifact
+from toolkit.events import File
 from toolkit.events import Metrics
+from toolkit.events import encode
 
 THREE_STEPS = """
 import toolkit
@@ -303,3 +306,18 @@ def test_courier_holds_no_stream(bench: Bench, third_party: dict[str, str]) -> N
     assert time.monotonic() - began < 15
     for pid in _couriers(bench):
         os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "../../../etc/hostname", "files/../../x"])
+def test_forged_path_is_not_delivered(bench: Bench, third_party: dict[str, str], path: str) -> None:
+    """A journal that points to files outside of its run's folder doesn't get them delivered."""
+    bench.track(THREE_STEPS)
+    (segment,) = bench.only_run().journal.glob("*-joined.jsonl")
+    forged = Artifact(0.0, "forged", (File("forged", path),))
+    segment.write_bytes(encode(forged) + segment.read_bytes())
+    done = bench.toolkit("sync", "--backend", "file", env=third_party)
+
+    assert done.returncode == 0, done.stderr
+    assert list(told(bench)["artifacts"]) == ["notes/hello.txt"]
+    (note,) = delivery.load(bench.only_run(), "file").passed_over
+    assert path in note

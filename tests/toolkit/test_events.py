@@ -2,27 +2,39 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.events import KINDS
+from toolkit.events import MEDIA
 from toolkit.events import Artifact
+from toolkit.events import ConfusionMatrix
 from toolkit.events import Console
 from toolkit.events import Decoder
 from toolkit.events import Described
 from toolkit.events import Ended
 from toolkit.events import Event
+from toolkit.events import Figure
 from toolkit.events import File
+from toolkit.events import Histogram
+from toolkit.events import Image
 from toolkit.events import Left
+from toolkit.events import Media
 from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Summary
+from toolkit.events import Table
 from toolkit.events import Tags
+from toolkit.events import Text
 from toolkit.events import Unknown
 from toolkit.events import encode
+from toolkit.events import located
+from toolkit.events import name_of
 
 DECODER = Decoder()
 
@@ -41,6 +53,7 @@ NESTED: st.SearchStrategy[Any] = st.recursive(
 )
 MAPPINGS = st.dictionaries(TEXTS, NESTED, max_size=4)
 LABELS = st.lists(TEXTS, max_size=3).map(tuple)
+STEPS = st.none() | st.integers()
 STATUSES = st.sampled_from(["FINISHED", "FAILED", "KILLED"])
 RESERVED = ("kind", "time")
 NEW_KINDS = TEXTS.filter(lambda kind: kind not in KINDS)
@@ -60,7 +73,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         Metrics,
         time=TIMES,
         values=st.dictionaries(TEXTS, st.floats(), max_size=4),
-        step=st.none() | st.integers(),
+        step=STEPS,
     ),
     st.builds(Tags, time=TIMES, values=st.dictionaries(TEXTS, TEXTS, max_size=4)),
     st.builds(Summary, time=TIMES, values=MAPPINGS),
@@ -72,6 +85,27 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         folder=TEXTS,
         type=TEXTS,
         aliases=LABELS,
+    ),
+    st.builds(Text, time=TIMES, name=TEXTS, path=TEXTS),
+    st.builds(Table, time=TIMES, name=TEXTS, path=TEXTS, step=STEPS),
+    st.builds(Image, time=TIMES, key=TEXTS, path=TEXTS, step=STEPS, caption=st.none() | TEXTS),
+    st.builds(Figure, time=TIMES, name=TEXTS, path=TEXTS, step=STEPS, caption=st.none() | TEXTS),
+    st.builds(
+        Histogram,
+        time=TIMES,
+        key=TEXTS,
+        edges=st.lists(st.floats(), max_size=4).map(tuple),
+        counts=st.lists(st.floats(), max_size=3).map(tuple),
+        step=STEPS,
+        not_finite=st.integers(min_value=0),
+    ),
+    st.builds(
+        ConfusionMatrix,
+        time=TIMES,
+        name=TEXTS,
+        labels=LABELS,
+        counts=st.lists(st.lists(st.integers(), max_size=3).map(tuple), max_size=3).map(tuple),
+        step=STEPS,
     ),
     st.builds(
         Console,
@@ -246,3 +280,58 @@ def test_value_without_a_json_form() -> None:
     """What has no JSON form is a TypeError when it's written, not a damaged line."""
     with pytest.raises(TypeError, match="object"):
         encode(Params(1.0, {"a": object()}))
+
+
+WithPath = Text | Table | Image | Figure
+FILES: list[WithPath] = [
+    Text(1.0, "a", "p"),
+    Table(1.0, "a", "p"),
+    Image(1.0, "a", "p"),
+    Figure(1.0, "a", "p"),
+]
+
+
+@pytest.mark.parametrize("event", FILES, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("folder", ["/runs/r", "elsewhere"])
+def test_trackers_get_files_by_their_place_on_this_machine(event: WithPath, folder: str) -> None:
+    """The path is absolute and below the run's folder; nothing else is touched."""
+    found = located(event, Path(folder))
+
+    assert found == evolve(event, path=str(Path(folder, "p").absolute()))
+
+
+def test_each_file_of_an_artifact_is_located() -> None:
+    """Its name inside the artifact stays."""
+    event = Artifact(1.0, "m", (File("a", "files/1/a"), File("b/c", "files/2/c")), "folder")
+    files = (File("a", "/r/files/1/a"), File("b/c", "/r/files/2/c"))
+
+    assert located(event, Path("/r")) == evolve(event, files=files)
+
+
+@given(EVENTS)
+def test_events_without_files_are_told_as_they_are(event: Event) -> None:
+    """Values that happen to be called ``path`` are values."""
+    if not isinstance(event, Artifact | WithPath):
+        assert located(event, Path("/r")) is event
+
+
+@pytest.mark.parametrize("path", ["/etc/x", "../x", "files/../../x"])
+@pytest.mark.parametrize("event", FILES, ids=lambda event: type(event).__name__)
+def test_paths_that_leave_the_run(event: WithPath, path: str) -> None:
+    """Only a forged journal has them; they are refused."""
+    with pytest.raises(ValueError, match="is not a file of the run"):
+        located(evolve(event, path=path), Path("/runs/r"))
+
+
+def test_every_kind_of_media_has_a_name() -> None:
+    """A series is called by its key, anything else by its name."""
+    made: list[Media] = [
+        Text(1.0, "a", "p"),
+        Table(1.0, "a", "p"),
+        Image(1.0, "a", "p"),
+        Figure(1.0, "a", "p"),
+        Histogram(1.0, "a", (0.0, 1.0), (2.0,)),
+        ConfusionMatrix(1.0, "a", ("x",), ((1,),)),
+    ]
+    assert {type(event) for event in made} == set(MEDIA)
+    assert {name_of(event) for event in made} == {"a"}

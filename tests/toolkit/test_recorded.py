@@ -17,14 +17,18 @@ from toolkit.events import Described
 from toolkit.events import Ended
 from toolkit.events import Event
 from toolkit.events import File
+from toolkit.events import Histogram
+from toolkit.events import Image
 from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Status
 from toolkit.events import Summary
 from toolkit.events import Tags
+from toolkit.events import Text
 from toolkit.journal import Role
 from toolkit.journal import SegmentWriter
 from toolkit.recorded import Point
+from toolkit.recorded import Shown
 from toolkit.rundir import RunDir
 from toolkit.tracker import Link
 
@@ -134,6 +138,25 @@ def test_artifacts(run_dir: RunDir) -> None:
     write(run_dir, "owner", first, second)
 
     assert recorded.everything(run_dir).artifacts == (first, second)
+
+
+def test_media(run_dir: RunDir) -> None:
+    """Of pictures, tables and texts the latest step of each name is shown, and how many."""
+    write(
+        run_dir,
+        "owner",
+        *(Image(1.0, "val/page", f"files/{step}/page.png", step) for step in (0, 20, 10)),
+        Histogram(1.0, "val/page", (0.0, 1.0), (3.0,), 5),
+        Text(1.0, "a.txt", "files/x/a.txt"),
+        Text(2.0, "a.txt", "files/y/a.txt"),
+        Console(3.0, "text\n", 0),
+    )
+
+    assert recorded.everything(run_dir).media == (
+        Shown("image", "val/page", 20, 3, "files/20/page.png"),
+        Shown("histogram", "val/page", 5, 1, None),
+        Shown("text", "a.txt", None, 2, "files/y/a.txt"),
+    )
 
 
 def test_damaged_lines_do_not_matter(run_dir: RunDir) -> None:

@@ -21,6 +21,7 @@ from toolkit.events import Status
 from toolkit.events import Summary
 from toolkit.events import Tags
 from toolkit.journal import Follower
+from toolkit.recorder import LastSteps
 from toolkit.redact import MASK
 from toolkit.run import Run
 from toolkit.run import status_of
@@ -162,7 +163,7 @@ def test_secrets_are_masked(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_replayed_points_are_passed_over(run_dir: RunDir) -> None:
     """After a resume, points at or before a key's last step are passed over and counted."""
-    script = Script(run_dir, {"loss": 5, "val/f1": 3})
+    script = Script(run_dir, LastSteps({"loss": 5, "val/f1": 3}))
     for step in range(3, 8):
         script.run.log_metrics({"loss": 0.5, "lr": 0.1}, step=step)
         script.run.log_metric("val/f1", 0.5, step)
@@ -195,6 +196,11 @@ def every_call(run: Run, path: Path) -> None:
     run.log_artifacts(path.parent)
     run.log_text("x", "a.txt")
     run.log_dict({}, "a.json")
+    run.log_table({"a": [1]}, "a.json")
+    run.log_image(path, key="a")
+    run.log_figure(None, "a.png")
+    run.log_histogram("a", [1.0], 1)
+    run.log_confusion_matrix("a", ["x"], [[1]])
     run.describe(Described(1.0))
 
 
@@ -216,6 +222,11 @@ def test_silent_run_accepts_what_only_the_first_rank_has(silent: Run, tmp_path: 
     silent.log_artifact(tmp_path / "absent")
     silent.log_artifacts(tmp_path / "absent")
     silent.log_artifact(tmp_path / "absent", move=True)
+    silent.log_table(None, "a")
+    silent.log_image(None)
+    silent.log_figure(None, "a.png")
+    silent.log_histogram("a", None, step="x")  # type: ignore[arg-type]
+    silent.log_confusion_matrix("a", None, None)
 
 
 def test_silent_run_moves_nothing(silent: Run, model: Path) -> None:
@@ -268,6 +279,11 @@ def test_after_the_end(script: Script, model: Path) -> None:
         "log_artifacts": (model.parent,),
         "log_text": ("x", "a.txt"),
         "log_dict": ({}, "a.json"),
+        "log_table": ({"a": [1]}, "a.json"),
+        "log_image": (model, None, "a"),
+        "log_figure": (None, "a.png"),
+        "log_histogram": ("a", [1.0], 1),
+        "log_confusion_matrix": ("a", ["x"], [[1]]),
         "describe": (Described(1.0),),
     }
     assert sorted(names) == sorted(calls)
@@ -325,7 +341,7 @@ def test_what_a_run_is(script: Script) -> None:
 @pytest.mark.parametrize(
     "name",
     ["log_metric", "log_metrics", "log_param", "log_params", "log_artifact", "log_artifacts",
-     "log_text", "log_dict", "set_tag", "set_tags"],
+     "log_text", "log_dict", "log_table", "log_image", "log_figure", "set_tag", "set_tags"],
 )  # fmt: skip
 def test_names_and_order_of_arguments(name: str) -> None:
     """What a script passes by position or name to MLflow, it can pass here as well."""
@@ -344,11 +360,12 @@ def test_full_disk_costs_one_warning(run_dir: RunDir) -> None:
 import resource, signal, sys
 from pathlib import Path
 from toolkit.journal import SegmentWriter
-from toolkit.run import Recorder, Run
+from toolkit.recorder import LastSteps, Recorder
+from toolkit.run import Run
 from toolkit.rundir import RunDir
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 run_dir = RunDir(Path(sys.argv[1]))
-recorder = Recorder(run_dir, SegmentWriter.create(run_dir.journal, "owner"), {})
+recorder = Recorder(run_dir, SegmentWriter.create(run_dir.journal, "owner"), LastSteps())
 run = Run("id", recorder, lambda status: recorder.close())
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 with run:

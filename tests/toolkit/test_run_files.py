@@ -16,6 +16,7 @@ from toolkit.errors import InvalidValueError
 from toolkit.errors import UsageError
 from toolkit.events import Artifact
 from toolkit.events import File
+from toolkit.events import Text
 from toolkit.rundir import RunDir
 
 
@@ -137,16 +138,16 @@ def test_folders_that_leave_the_artifacts(script: Script, model: Path, path: str
 
 
 @pytest.mark.parametrize(
-    ("path", "folder", "name"),
-    [("a.txt", "", "a.txt"), ("a/b/c.txt", "a/b", "c.txt"), ("./a//b.txt", "a", "b.txt")],
+    ("path", "name"),
+    [("a.txt", "a.txt"), ("a/b/c.txt", "a/b/c.txt"), ("./a//b.txt", "a/b.txt")],
 )
-def test_text(script: Script, path: str, folder: str, name: str) -> None:
+def test_text(script: Script, path: str, name: str) -> None:
     """A text is kept as a file at its path among the artifacts."""
     script.run.log_text("é\n", path)
-    artifact = script.only()
+    event = script.only()
 
-    assert (artifact.folder, artifact.name, artifact.files[0].name) == (folder, name, name)
-    assert script.file(artifact).read_bytes() == "é\n".encode()
+    assert event == Text(event.time, name, event.path)
+    assert script.file(event).read_bytes() == "é\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,9 @@ def test_dict(script: Script, name: str, read: Callable[[str], Any]) -> None:
     """A mapping or list is kept as JSON or YAML, by its name."""
     for value in ({"a": {"b": [1, None, "é"]}, "path": "/x"}, [1, {"a": 2}]):
         script.run.log_dict(value, name)
-        artifact = script.events()[-1]
-        assert isinstance(artifact, Artifact)
-        assert read(script.file(artifact).read_text(encoding="utf-8")) == value
+        event = script.events()[-1]
+        assert isinstance(event, Text)
+        assert read(script.file(event).read_text(encoding="utf-8")) == value
 
 
 def test_full_disk_for_files(run_dir: RunDir, tmp_path: Path) -> None:
@@ -168,11 +169,12 @@ def test_full_disk_for_files(run_dir: RunDir, tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from toolkit.journal import SegmentWriter
-from toolkit.run import Recorder, Run
+from toolkit.recorder import LastSteps, Recorder
+from toolkit.run import Run
 from toolkit.rundir import RunDir
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 run_dir = RunDir(Path(sys.argv[1]))
-recorder = Recorder(run_dir, SegmentWriter.create(run_dir.journal, "owner"), {})
+recorder = Recorder(run_dir, SegmentWriter.create(run_dir.journal, "owner"), LastSteps())
 run = Run("id", recorder, lambda status: recorder.close())
 model = Path(sys.argv[2])
 model.write_bytes(b"x" * 100_000)

@@ -14,8 +14,11 @@ from tests.commands import of_kind
 from tests.commands import status
 from tests.waiting import wait_until
 from toolkit import rundir
+from toolkit.events import ConfusionMatrix
 from toolkit.events import Described
 from toolkit.events import Metrics
+from toolkit.events import Table
+from toolkit.events import Text
 
 ENDLESS = """
 import toolkit, itertools, time
@@ -189,6 +192,53 @@ def test_resume_leaves_one_curve(bench: Bench) -> None:
     assert done.stdout == "4\n"
     assert [event.step for event in of_kind(bench.only_run(), Metrics)] == list(range(15))
     assert status(run) == "FINISHED"
+
+
+REPLAY_TABLES = """
+import sys, toolkit
+with toolkit.start_run() as run:
+    for step in range(int(sys.argv[1]), int(sys.argv[2])):
+        run.log_table({"n": [step]}, "val/examples", step=step)
+        run.log_confusion_matrix("val/matrix", ["a"], [[step]], step)
+        run.log_metric("val/matrix", 1.0, 100)
+    run.log_text("done", "done.txt")
+    print(run.passed_over)
+"""
+
+
+def test_resume_leaves_one_table_for_a_step(bench: Bench) -> None:
+    """Tables and pictures are replayed like points; a metric of the same name is another thing."""
+    script = bench.script(REPLAY_TABLES)
+    bench.toolkit("track", "--", sys.executable, script, "0", "3")
+    run = bench.only_run()
+    done = bench.toolkit("track", "--resume", run.path.name, "--", sys.executable, script, "1", "5")
+
+    assert done.stdout == "8\n"  # of each kind 2, and 4 points of the metric
+    assert [event.step for event in of_kind(run, Table)] == list(range(5))
+    assert [event.step for event in of_kind(run, ConfusionMatrix)] == list(range(5))
+    assert len(of_kind(run, Text)) == 2
+
+
+def test_runs_show_lists_media(bench: Bench) -> None:
+    """By name, with the latest step, how many there are, and where the file lies."""
+    bench.run_script(
+        "import toolkit\nwith toolkit.start_run() as run:\n"
+        " for step in (10, 20): run.log_table({'n': [step]}, 'val/examples', step=step)\n"
+        " run.log_text('x', 'notes/a.txt')\n"
+    )
+    run = bench.only_run()
+    table, text = bench.shown(run)["media"]
+    done = bench.toolkit("runs", "show", run.path.name)
+
+    assert (table["kind"], table["name"], table["step"], table["count"]) == (
+        "table",
+        "val/examples",
+        20,
+        2,
+    )
+    assert (run.path / text["file"]).read_text() == "x"
+    assert "val/examples" in done.stdout
+    assert "notes/a.txt" in done.stdout
 
 
 def test_resume_from_the_script(bench: Bench) -> None:

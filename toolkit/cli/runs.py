@@ -79,6 +79,11 @@ def show(run_id: str, runs_dir: str | None, as_json: bool) -> None:
         ((a.name, a.type, ", ".join(a.aliases), str(len(a.files))) for a in found.artifacts),
         ("type", "aliases", "files"),
     )
+    _print_section(
+        "media",
+        ((m.name, m.kind, _short(m.step), str(m.count), m.file or "") for m in found.media),
+        ("kind", "step", "count", "latest"),
+    )
 
 
 def _row(run: Recorded) -> dict[str, Any]:
@@ -118,6 +123,7 @@ def _values(run: Recorded) -> dict[str, Any]:
         "summary": run.summary,
         "run_tags": run.tags,
         "artifacts": [attrs.asdict(artifact) for artifact in run.artifacts],
+        "media": [attrs.asdict(shown) for shown in run.media],
         "source": attrs.asdict(run.info.source),
         "versions": dict(run.info.versions),
     }
@@ -174,8 +180,8 @@ def _print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Non
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for column in columns:  # the first is what one copies
+        table.add_column(column, overflow="fold", no_wrap=not table.columns)
     for row in rows:
         table.add_row(*(cell.replace("[", "\\[") for cell in row))
     Console().print(table)
