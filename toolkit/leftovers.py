@@ -53,11 +53,14 @@ def watch_over(run: Path) -> int:
         A descriptor to give to `dismiss`.
     """
     reading, writing = os.pipe()
+    is_ready, readying = os.pipe()
     if os.fork():
         os.close(reading)
+        os.close(readying)
+        os.read(is_ready, 1)  # ends when the guard has let go of it, and so is out of harm's way
+        os.close(is_ready)
         return writing
     try:
-        os.close(writing)
         os.setsid()  # a terminal's Ctrl-C is for the command, not for its guard
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
