@@ -1,4 +1,4 @@
-"""Put documents into a taxonomy from class names alone, and measure how well that went.
+"""Put documents into a taxonomy from class names alone: the four stages of TaxoClass.
 
     accelerate launch recipes/taxoclass.py [preset=NAME] [config=FILE] [key=value ...]
 
@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import toolkit
@@ -16,65 +17,66 @@ from toolkit_recipes.loop import main_process_first
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.loop import start_reporter
-from toolkit_recipes.taxoclass.candidates import find_candidates
-from toolkit_recipes.taxoclass.core_classes import confidence
-from toolkit_recipes.taxoclass.core_classes import find_core_classes
 from toolkit_recipes.taxoclass.core_classes import mining_statistics
 from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import read_dataset
-from toolkit_recipes.taxoclass.decode import decode
-from toolkit_recipes.taxoclass.decode import predictions_as_jsonl
-from toolkit_recipes.taxoclass.decode import zero_shot_scores
-from toolkit_recipes.taxoclass.encoder import TextEncoder
 from toolkit_recipes.taxoclass.encoder import find_encoder
-from toolkit_recipes.taxoclass.metrics import evaluate
+from toolkit_recipes.taxoclass.pipeline import Pipeline
 from toolkit_recipes.taxoclass.presets import PRESETS
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
-from toolkit_recipes.taxoclass.similarity import class_texts
-from toolkit_recipes.taxoclass.similarity import cosine_similarity
-from toolkit_recipes.taxoclass.similarity import propagate
+from toolkit_recipes.taxoclass.recording import log_final
+from toolkit_recipes.taxoclass.recording import log_quality
+from toolkit_recipes.taxoclass.recording import say_advice
 from toolkit_recipes.taxoclass.similarity import similarity_statistics
+from toolkit_recipes.taxoclass.targets import target_statistics
 
 
 def main(config: TaxoClassConfig) -> None:
-    """Mine core classes of the train documents, and classify the test documents untrained."""
+    """Run all stages, and measure on the test documents what each of them is worth."""
+    started = time.monotonic()
     data = read_dataset(SAMPLE if config.data is None else Path(config.data).expanduser())
-    taxonomy = data.taxonomy
     accelerator = start_accelerator(config.mixed_precision, config.seed)
     reporter = start_reporter(accelerator)
     with main_process_first(accelerator):
         files = find_encoder(config.encoder.model)
-    encoder = TextEncoder(files, config.encoder, accelerator, reporter)
 
-    with toolkit.start_run(project="taxoclass", tags=["hierarchical", "taxonomy"]) as run:
+    with toolkit.start_run(project="taxoclass", tags=["hierarchical", "taxonomy", "gnn"]) as run:
         setting = environment(accelerator, config.seed) | {"encoder_source": files.source}
         run.log_params(as_dict(config) | setting)
         run.log_dict(as_dict(config), "config.json")
         reporter.table("Setting", data.summary() | setting)
+        stages = Pipeline.create(config, data, files, accelerator, reporter, run)
 
         reporter.stage("Stage 1: similarity of documents and classes")
-        texts = class_texts(taxonomy.names, config.similarity.template)
-        classes = encoder.encode(texts, "classes")
-        train = cosine_similarity(encoder.encode(data.train.texts, "train documents"), classes)
-        stage1 = similarity_statistics(train)
-        run.log_metrics(stage1)
+        vectors = stages.encode()
+        stage1 = similarity_statistics(vectors.similarity)
+        run.log_metrics(stage1, step=0)
 
-        reporter.stage("Stage 2: candidate and core classes of the train documents")
-        scores = propagate(train, taxonomy) if config.search.scores == "propagated" else train
-        candidates = find_candidates(scores, taxonomy)
-        core = find_core_classes(confidence(train, taxonomy), candidates)
-        stage2 = mining_statistics(core)
-        run.log_metrics(stage2)
+        reporter.stage("Stage 2: candidate and core classes")
+        core = stages.mine(vectors)
+        stage2 = mining_statistics(core) | stages.core_quality(core)
+        run.log_metrics(stage2, step=0)
+        zero_shot = log_quality(run, data, stages.zero_shot(vectors), "zero_shot", step=0)
 
-        reporter.stage("Zero-shot classification of the test documents")
-        test = cosine_similarity(encoder.encode(data.test.texts, "test documents"), classes)
-        scores = zero_shot_scores(test, train.mean(dim=0), taxonomy, config.decode.propagation)
-        decoded = decode(scores, taxonomy)
-        quality = evaluate(data.test_gold, decoded.matrix(), decoded.ranking, taxonomy)
-        run.log_metrics(quality)
-        run.log_text(predictions_as_jsonl(decoded, data.test, taxonomy), "test/predictions.jsonl")
+        reporter.stage("Stage 3: train the classifier")
+        targets = stages.targets(core, vectors)
+        split = stages.split(targets)
+        counts = {"stage3/train_samples": len(split.train), "stage3/val_samples": len(split.val)}
+        stage3 = target_statistics(targets) | counts
+        run.log_metrics(stage3, step=0)
+        trained = stages.train(vectors, targets, split)
+        before = log_quality(run, data, stages.classify(trained), "stage3_test", trained.step)
 
-        reporter.table("Results", stage1 | stage2 | quality)
+        reporter.stage("Stage 4: self-training")
+        trained = stages.self_train(trained)
+
+        reporter.stage("Test")
+        decoded = stages.classify(trained)
+        quality = log_quality(run, data, decoded, "test", trained.step)
+        log_final(run, data, decoded, quality, hours=(time.monotonic() - started) / 3600)
+        stages.keep_model(trained, quality)
+        reporter.table("Results", stage1 | stage2 | stage3 | zero_shot | before | quality)
+        say_advice(reporter, stage1, stage2, len(data.taxonomy))
         if run.dir:
             reporter.say(f"Recorded in {run.dir}; look at it with `toolkit runs show {run.id}`")
     accelerator.end_training()

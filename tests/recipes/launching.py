@@ -49,14 +49,9 @@ class Launched:
         return {name: v for event in self.events(kind) for name, v in event["values"].items()}
 
     def file(self, name: str) -> str:
-        """Return the text of a recorded file."""
+        """Return a recorded text by the path it was given."""
         (run,) = (self.folder / "runs").iterdir()
-        paths: list[str] = [
-            file["path"]
-            for event in self.events("artifact")
-            for file in event["files"]
-            if file["name"] == name
-        ]
+        paths: list[str] = [event["path"] for event in self.events("text") if event["name"] == name]
         return (run / paths[-1]).read_text(encoding="utf-8")
 
 
@@ -70,12 +65,17 @@ def run_plainly(folder: Path, script: str, *arguments: str) -> Launched:
     return _run(folder, [sys.executable, str(RECIPES / script), *arguments])
 
 
-def _run(folder: Path, command: list[str]) -> Launched:
+def clean_environment() -> dict[str, str]:
+    """Return the environment of a user without trackers, network or other processes."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
+    return inherited | _SET
+
+
+def _run(folder: Path, command: list[str]) -> Launched:
     done = subprocess.run(
         command,
         cwd=folder,
-        env=inherited | _SET,
+        env=clean_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

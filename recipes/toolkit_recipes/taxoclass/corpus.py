@@ -1,6 +1,7 @@
 """Documents and their gold classes, read from a data folder and checked.
 
-A data folder holds ``labels.txt`` and ``label_hierarchy.txt`` (the taxonomy), and for ``train`` and
+A data folder holds ``labels.txt`` and ``label_hierarchy.txt`` (the taxonomy), maybe
+``key_terms.txt`` (a line ``class: term,term`` per class), and for ``train`` and
 ``test`` a folder with ``corpus.txt``, a line ``document id TAB text`` per document, and
 ``doc2labels.txt``, a line ``document id TAB class id,class id`` per document. Only test documents
 need gold classes; those of the train documents are never used to train.
@@ -18,7 +19,7 @@ from toolkit.errors import UsageError
 from toolkit_recipes.taxoclass.rows import Row
 from toolkit_recipes.taxoclass.rows import read_rows
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
-from toolkit_recipes.taxoclass.taxonomy import read_taxonomy
+from toolkit_recipes.taxoclass.taxonomy import read_taxonomy_folder
 
 DOCUMENT_LINE = "`document id TAB text`"
 GOLD_LINE = "`document id TAB class id,class id,...`"
@@ -70,7 +71,7 @@ def read_dataset(folder: Path) -> Dataset:
             f"{folder}: no such folder; data=FOLDER holds labels.txt, label_hierarchy.txt, "
             "train/corpus.txt, test/corpus.txt and test/doc2labels.txt"
         )
-    taxonomy = read_taxonomy(folder / "labels.txt", folder / "label_hierarchy.txt")
+    taxonomy = read_taxonomy_folder(folder)
     train = read_corpus(folder / "train", taxonomy)
     test = read_corpus(folder / "test", taxonomy)
     if test.gold is None:
@@ -78,7 +79,7 @@ def read_dataset(folder: Path) -> Dataset:
             f"{folder / 'test' / 'doc2labels.txt'}: no such file; the true classes of the test "
             f"documents are needed to judge the result, each line is {GOLD_LINE}"
         )
-    return Dataset(taxonomy, train, test, _gold_matrix(test.gold, len(taxonomy)))
+    return Dataset(taxonomy, train, test, gold_matrix(test.gold, len(taxonomy)))
 
 
 def read_corpus(folder: Path, taxonomy: Taxonomy) -> Corpus:
@@ -134,7 +135,8 @@ def _classes(row: Row, taxonomy: Taxonomy) -> frozenset[int]:
     return frozenset(found)
 
 
-def _gold_matrix(gold: tuple[frozenset[int], ...], num_classes: int) -> torch.Tensor:
+def gold_matrix(gold: tuple[frozenset[int], ...], num_classes: int) -> torch.Tensor:
+    """Return true classes as a boolean [documents, classes]."""
     matrix = torch.zeros(len(gold), num_classes, dtype=torch.bool)
     for row, classes in enumerate(gold):
         matrix[row, list(classes)] = True

@@ -7,12 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Literal
 
+import attrs
 from attrs import Attribute
 from attrs import field
 from attrs import frozen
 from attrs import validators
 
 from toolkit_recipes.config import option
+
+_PART = validators.and_(validators.ge(0), validators.le(1))
+_SHARE = validators.and_(validators.gt(0), validators.le(1))
+_BELOW_ONE = validators.and_(validators.ge(0), validators.lt(1))
+_POSITIVE = validators.gt(0)
+_AT_LEAST_ONE = validators.ge(1)
+_STAGES = range(1, 5)
+
+
+def _is_trained_part(_instance: object, attribute: Attribute[Any], value: str) -> None:
+    layers = value.removeprefix("last_layers=")
+    if value not in {"full", "frozen"} and not (layers != value and layers.isdigit()):
+        raise ValueError(f"'{attribute.name}' must be full, frozen or last_layers=N")
 
 
 def _has_name(_instance: object, attribute: Attribute[Any], value: str) -> None:
@@ -35,6 +49,10 @@ class EncoderConfig:
 class SimilarityConfig:
     """Stage 1."""
 
+    backend: Literal["embedding"] = option(
+        "embedding",
+        "how documents and classes are compared: cosine of their vectors",
+    )
     template: str = option("{name}", "text that stands for a class", check=_has_name)
 
 
@@ -50,13 +68,122 @@ class SearchConfig:
 
 
 @frozen
+class MiningConfig:
+    """Stage 2: core classes."""
+
+    rule: Literal["paper", "gap"] = option(
+        "gap",
+        "paper: candidates above the median confidence of their class; gap: the last class of the "
+        "best path, of the documents where that path is furthest ahead",
+    )
+    share: float = option(
+        0.75,
+        "gap: share of the documents that get a core class, the most certain ones",
+        check=_SHARE,
+    )
+    closure: Literal["ancestors", "path"] = option(
+        "path", "classes above a core class that are positive: all, or those on its best path"
+    )
+
+
+@frozen
 class DecodeConfig:
-    """The zero-shot classifier."""
+    """From scores to paths."""
 
     propagation: float = option(
         0.5,
-        "score of an inner class: 0 its own, 1 its best descendant's, between them in between",
-        check=validators.and_(validators.ge(0), validators.le(1)),
+        "zero-shot score of an inner class: 0 its own, 1 its best descendant's, between them in "
+        "between",
+        check=_PART,
+    )
+    zero_shot_weight: float = option(
+        0.5,
+        "part of the zero-shot score in the score of a trained classifier, both standardised",
+        check=_PART,
+    )
+
+
+@frozen
+class ClassifierConfig:
+    """The classifier of stage 3."""
+
+    pooling: Literal["mean", "cls"] = option(
+        "mean", "document vector: mean of the token vectors at length 1, or the first token's"
+    )
+    gnn: Literal["gcn", "gat", "sage"] = option("gcn", "kind of graph network over the classes")
+    gnn_num_layers: int = option(
+        1, "layers of the graph network", check=validators.in_(range(1, 5))
+    )
+    gnn_hidden_dim: int = option(
+        0, "width of the graph network; 0: that of the class features", check=validators.ge(0)
+    )
+    gnn_heads: int = option(4, "gat: attention heads", check=validators.gt(0))
+    gnn_scope: Literal["graph", "ego"] = option(
+        "graph", "what it reads: the whole taxonomy at once, or each class with its neighbours"
+    )
+    residual: bool = option(True, "whether each layer of the graph network adds to its input")
+    dropout: float = option(0.3, "share of values left out in training", check=_BELOW_ONE)
+    initial_scale: float = option(
+        10.0, "start of the bilinear form, times the identity", check=validators.gt(0)
+    )
+    initial_bias: float = option(-5.0, "start of the logits' common bias")
+
+
+@frozen
+class TrainingConfig:
+    """Stage 3."""
+
+    encoder: str = option(
+        "frozen",
+        "part of the document encoder that learns: full, frozen or last_layers=N",
+        check=_is_trained_part,
+    )
+    head_epochs: int = option(
+        10, "epochs on frozen document vectors, before the encoder learns", check=validators.ge(0)
+    )
+    epochs: int = option(
+        2,
+        "most further epochs, in which the encoder learns too unless it is frozen",
+        check=validators.ge(0),
+    )
+    batch_size: int = option(32, "documents of one optimizer step", check=validators.gt(0))
+    accumulation: int = option(
+        1, "parts in which a process computes its share of a step", check=validators.gt(0)
+    )
+    encoder_lr: float = option(5e-5, "highest learning rate of the encoder", check=_POSITIVE)
+    head_lr: float = option(1e-3, "highest learning rate of all else", check=_POSITIVE)
+    weight_decay: float = option(0.01, "AdamW's weight decay", check=validators.ge(0))
+    warmup: float = option(0.1, "share of the steps in which the rate rises", check=_BELOW_ONE)
+    clip_norm: float = option(1.0, "longest gradient", check=_POSITIVE)
+    val_share: float = option(
+        0.1, "share of the documents with core classes held out to stop by", check=_BELOW_ONE
+    )
+    patience: int = option(
+        2, "epochs without a lower validation loss before stopping", check=validators.gt(0)
+    )
+
+
+@frozen
+class SelfTrainingConfig:
+    """Stage 4."""
+
+    iterations: int = option(
+        20, "most refreshes of the target distribution; 0: no stage 4", check=validators.ge(0)
+    )
+    refresh_every: int = option(
+        25, "optimizer steps between refreshes of the targets", check=validators.gt(0)
+    )
+    batch_size: int = option(32, "documents of one optimizer step", check=validators.gt(0))
+    encoder_lr: float = option(1e-6, "learning rate of the encoder", check=_POSITIVE)
+    head_lr: float = option(1e-4, "learning rate of all else", check=_POSITIVE)
+    confident: float = option(
+        0.5, "probability from which the best leaf of a document counts as confident", check=_PART
+    )
+    tolerance: float = option(
+        0.002, "stop when a smaller share of a window changes its path", check=_PART
+    )
+    agreement: float = option(
+        0.95, "stop, and go back one window, below this agreement with stage 3", check=_PART
     )
 
 
@@ -69,9 +196,24 @@ class TaxoClassConfig:
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = option(
         "auto", "number format of the encoder; auto: bf16 where the hardware computes in it"
     )
+    transductive: bool = option(
+        False, "whether the texts of the test documents take part in stages 1, 2 and 4"
+    )
+    start_from: int = option(
+        1, "stage to start from; earlier ones must be in the cache", check=validators.in_(_STAGES)
+    )
+    cache: str | None = option(None, "folder for results of stages; none: in the run's folder")
+    log_interval: int = option(10, "optimizer steps between points of a curve", check=_AT_LEAST_ONE)
+    checkpoint_every: int = option(
+        100, "optimizer steps between checkpoints; one more after every epoch", check=_AT_LEAST_ONE
+    )
     encoder: EncoderConfig = field(factory=EncoderConfig)
     similarity: SimilarityConfig = field(factory=SimilarityConfig)
     search: SearchConfig = field(factory=SearchConfig)
+    mining: MiningConfig = field(factory=MiningConfig)
+    classifier: ClassifierConfig = field(factory=ClassifierConfig)
+    training: TrainingConfig = field(factory=TrainingConfig)
+    self_training: SelfTrainingConfig = field(factory=SelfTrainingConfig)
     decode: DecodeConfig = field(factory=DecodeConfig)
 
 
@@ -81,8 +223,53 @@ def quick() -> TaxoClassConfig:
 
 
 def thorough() -> TaxoClassConfig:
-    """MiniLM reading texts to the length it was trained for."""
-    return TaxoClassConfig(encoder=EncoderConfig(max_length=256))
+    """As quick, with longer texts and an encoder that learns: hours without a GPU."""
+    return TaxoClassConfig(
+        encoder=EncoderConfig(max_length=256), training=TrainingConfig(encoder="full")
+    )
 
 
-PRESETS: Mapping[str, Callable[[], TaxoClassConfig]] = {"quick": quick, "thorough": thorough}
+def paper() -> TaxoClassConfig:
+    """The paper's encoder, mining rule and settings; similarity from the same encoder's vectors."""
+    return TaxoClassConfig(
+        encoder=EncoderConfig(model="google-bert/bert-base-uncased", max_length=512),
+        similarity=SimilarityConfig(template="this document is about {name}"),
+        search=SearchConfig(scores="similarity"),
+        mining=MiningConfig(rule="paper", closure="ancestors"),
+        classifier=ClassifierConfig(pooling="cls", gnn_num_layers=2, gnn_scope="ego"),
+        training=TrainingConfig(
+            encoder="full",
+            head_epochs=0,
+            epochs=10,
+            batch_size=64,
+            encoder_lr=5e-5,
+            head_lr=4e-3,
+        ),
+        self_training=SelfTrainingConfig(batch_size=64, encoder_lr=1e-6, head_lr=5e-4),
+        decode=DecodeConfig(zero_shot_weight=0.0),
+    )
+
+
+def original() -> TaxoClassConfig:
+    """The original project's settings; head rate, normalisation and self-training as mended."""
+    return attrs.evolve(
+        paper(),
+        classifier=ClassifierConfig(pooling="cls", gnn_num_layers=3, gnn_hidden_dim=512),
+        training=TrainingConfig(
+            encoder="full",
+            head_epochs=0,
+            epochs=15,
+            batch_size=64,
+            accumulation=4,
+            encoder_lr=1e-5,
+            head_lr=4e-3,
+        ),
+    )
+
+
+PRESETS: Mapping[str, Callable[[], TaxoClassConfig]] = {
+    "quick": quick,
+    "thorough": thorough,
+    "paper": paper,
+    "original": original,
+}

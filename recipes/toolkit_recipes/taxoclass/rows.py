@@ -1,4 +1,4 @@
-"""Read files of two columns, ``key TAB value``, as the taxonomy and the corpora are written."""
+"""Read text files line by line; those of the taxonomy and the corpora are ``key TAB value``."""
 
 from __future__ import annotations
 
@@ -37,16 +37,25 @@ def read_rows(file: Path, columns: str) -> Iterator[Row]:
     Raises:
         UsageError: the file can't be read, isn't UTF-8, or a line has no tab or no key.
     """
-    for number, line in enumerate(_read_text(file).split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(file):
         key, tab, value = line.partition("\t")
         row = Row(file, number, key.strip(), value.strip())
         if not tab:
-            raise row.error(f"no tab in {_shorten(line)!r}; each line is {columns}")
+            raise row.error(f"no tab in {shorten(line)!r}; each line is {columns}")
         if not row.key:
             raise row.error(f"nothing before the tab; each line is {columns}")
         yield row
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a UTF-8 file with their numbers from 1; blank ones are left out.
+
+    Raises:
+        UsageError: the file can't be read, or isn't UTF-8.
+    """
+    for number, line in enumerate(_read_text(file).split("\n"), start=1):
+        if line.strip():
+            yield number, line
 
 
 def _read_text(file: Path) -> str:
@@ -66,5 +75,6 @@ def _read_text(file: Path) -> str:
         ) from None
 
 
-def _shorten(line: str, width: int = 60) -> str:
+def shorten(line: str, width: int = 60) -> str:
+    """Cut a line to what an error message has room for."""
     return line if len(line) <= width else line[: width - 3] + "..."

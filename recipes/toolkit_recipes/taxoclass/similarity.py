@@ -11,12 +11,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toolkit_recipes.taxoclass.key_terms import Terms
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 
 
-def class_texts(names: Sequence[str], template: str) -> list[str]:
-    """Put each class name, underscores as spaces, where the template says ``{name}``."""
-    return [template.replace("{name}", name.replace("_", " ")) for name in names]
+def class_texts(
+    names: Sequence[str], template: str, terms: Sequence[Terms] | None = None
+) -> list[str]:
+    """Put each class name, underscores as spaces, where the template says ``{name}``.
+
+    Args:
+        names: of the classes.
+        template: the text around the name.
+        terms: key terms of each class, which follow its name after commas.
+    """
+    given = terms if terms is not None else [()] * len(names)
+    words = [[name, *own] for name, own in zip(names, given, strict=True)]
+    return [template.replace("{name}", ", ".join(all_).replace("_", " ")) for all_ in words]
 
 
 def cosine_similarity(documents: Tensor, classes: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 ``labels.txt`` has a line ``id TAB name`` per class, ``label_hierarchy.txt`` a line
 ``parent id TAB child id`` per edge. Ids may be any text; inside the program a class is its
 position in ``labels.txt``. The Root of the paper is not a class here: the classes without a parent
-are its children.
+are its children. ``key_terms.txt`` may add words that are typical of a class, see
+:mod:`toolkit_recipes.taxoclass.key_terms`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from pathlib import Path
 from attrs import frozen
 
 from toolkit.errors import UsageError
+from toolkit_recipes.taxoclass.key_terms import Terms
+from toolkit_recipes.taxoclass.key_terms import read_key_terms
 from toolkit_recipes.taxoclass.rows import Row
 from toolkit_recipes.taxoclass.rows import read_rows
 
+LABELS_FILE = "labels.txt"
+HIERARCHY_FILE = "label_hierarchy.txt"
+KEY_TERMS_FILE = "key_terms.txt"
 CLASS_LINE = "`class id TAB class name`"
 EDGE_LINE = "`parent id TAB child id`"
 
@@ -35,6 +41,8 @@ class Taxonomy:
     children: tuple[Classes, ...]
     order: Classes
     """All classes, every parent before its children."""
+    terms: tuple[Terms, ...]
+    """Key terms of each class; none where nothing was given."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,12 +102,17 @@ class Taxonomy:
         return tuple(sorted(set().union(*families) - {c}))
 
 
-def read_taxonomy(labels: Path, hierarchy: Path) -> Taxonomy:
+def read_taxonomy(labels: Path, hierarchy: Path, key_terms: Path | None = None) -> Taxonomy:
     """Read and check a taxonomy.
+
+    Args:
+        labels: the classes.
+        hierarchy: the edges.
+        key_terms: terms of classes; there need not be such a file.
 
     Raises:
         UsageError: a line is malformed; an id, a name or an edge comes twice; an edge names an
-            unknown id; or the classes form a cycle, which is printed.
+            unknown id; the classes form a cycle, which is printed; or a line of key terms is wrong.
     """
     rows = list(read_rows(labels, CLASS_LINE))
     if not rows:
@@ -107,7 +120,35 @@ def read_taxonomy(labels: Path, hierarchy: Path) -> Taxonomy:
     _check_unique(rows)
     positions = {row.key: position for position, row in enumerate(rows)}
     edges = _read_edges(hierarchy, positions, labels)
-    return build([r.key for r in rows], [r.value for r in rows], edges, source=str(hierarchy))
+    names = {row.value: position for position, row in enumerate(rows)}
+    terms: list[Terms] = [()] * len(rows)
+    if key_terms is not None and key_terms.exists():
+        for position, found in read_key_terms(key_terms, positions, names).items():
+            terms[position] = found
+    return build(
+        [r.key for r in rows], [r.value for r in rows], edges, source=str(hierarchy), terms=terms
+    )
+
+
+def read_taxonomy_folder(folder: Path) -> Taxonomy:
+    """Read ``labels.txt``, ``label_hierarchy.txt`` and, where there is one, ``key_terms.txt``.
+
+    Raises:
+        UsageError: as :func:`read_taxonomy`.
+    """
+    return read_taxonomy(folder / LABELS_FILE, folder / HIERARCHY_FILE, folder / KEY_TERMS_FILE)
+
+
+def write_taxonomy_folder(folder: Path, taxonomy: Taxonomy) -> None:
+    """Write the files that :func:`read_taxonomy_folder` reads back to an equal taxonomy."""
+    ids = taxonomy.ids
+    labels = [f"{i}\t{name}\n" for i, name in zip(ids, taxonomy.names, strict=True)]
+    edges = [f"{ids[p]}\t{ids[c]}\n" for p in range(len(ids)) for c in taxonomy.children[p]]
+    terms = [f"{i}: {', '.join(t)}\n" for i, t in zip(ids, taxonomy.terms, strict=True) if t]
+    _write(folder / LABELS_FILE, labels)
+    _write(folder / HIERARCHY_FILE, edges)
+    if terms:
+        _write(folder / KEY_TERMS_FILE, terms)
 
 
 def build(
@@ -115,6 +156,7 @@ def build(
     names: Sequence[str],
     edges: Sequence[tuple[int, int]],
     source: str = "taxonomy",
+    terms: Sequence[Terms] | None = None,
 ) -> Taxonomy:
     """Make a taxonomy from ``(parent, child)`` positions.
 
@@ -131,8 +173,17 @@ def build(
         cycle = " > ".join(f"{names[c]} ({ids[c]})" for c in _find_cycle(parents, order))
         raise UsageError(f"{source}: the classes form a cycle: {cycle}; remove one of its lines")
     return Taxonomy(
-        tuple(ids), tuple(names), tuple(map(tuple, parents)), tuple(map(tuple, children)), order
+        tuple(ids),
+        tuple(names),
+        tuple(map(tuple, parents)),
+        tuple(map(tuple, children)),
+        order,
+        tuple(terms or [()] * len(ids)),
     )
+
+
+def _write(file: Path, lines: list[str]) -> None:
+    file.write_text("".join(lines), encoding="utf-8", newline="")
 
 
 def _check_unique(rows: Sequence[Row]) -> None:

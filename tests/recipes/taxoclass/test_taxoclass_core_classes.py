@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tests.recipes.taxoclass.strategies import scored_taxonomies
 from toolkit_recipes.taxoclass.core_classes import confidence
 from toolkit_recipes.taxoclass.core_classes import find_core_classes
+from toolkit_recipes.taxoclass.core_classes import find_core_classes_by_gap
+from toolkit_recipes.taxoclass.core_classes import mining_quality
 from toolkit_recipes.taxoclass.core_classes import mining_statistics
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 from toolkit_recipes.taxoclass.taxonomy import build
@@ -63,3 +65,32 @@ def test_statistics_count_classes_documents_and_pairs() -> None:
 def test_statistics_of_nothing_are_zero() -> None:
     """Without any core class the mean is 0, not an error."""
     assert set(mining_statistics(torch.zeros(2, 3, dtype=torch.bool)).values()) == {0}
+
+
+@given(scored_taxonomies(), st.sampled_from([0.3, 0.75, 1.0]))
+def test_by_gap_the_most_certain_documents_get_their_best_leaf(
+    case: tuple[Taxonomy, torch.Tensor], share: float
+) -> None:
+    """The last class of the best path, where it is furthest ahead of all to other leaves."""
+    taxonomy, scores = case
+    best: list[tuple[float, int, int]] = []
+    for row, values in enumerate(scores.tolist()):
+        means = sorted(
+            (max(sum(values[c] for c in p) / len(p) for p in taxonomy.paths_to(leaf)), leaf)
+            for leaf in taxonomy.leaves
+        )
+        gap = means[-1][0] - means[-2][0] if len(means) > 1 else means[-1][0]
+        best.append((gap, row, means[-1][1]))
+    kept = sorted(best, reverse=True)[: round(share * len(scores))]
+    expected = torch.zeros_like(scores, dtype=torch.bool)
+    for _, row, leaf in kept:
+        expected[row, leaf] = True
+    assert torch.equal(find_core_classes_by_gap(scores, taxonomy, share), expected)
+
+
+def test_quality_is_precision_of_cores_and_documents_with_a_right_one() -> None:
+    """Two of three cores are true, in one of two documents."""
+    core = torch.tensor([[True, True, False], [False, False, True]])
+    gold = torch.tensor([[True, True, True], [True, False, False]])
+    found = mining_quality(core, gold)
+    assert found == {"stage2/core_precision": 2 / 3, "stage2/core_coverage": 0.5}

@@ -1,0 +1,60 @@
+"""Classify documents with a trained TaxoClass model, to a line of JSON each.
+
+    python recipes/taxoclass_predict.py model=FOLDER|RUN [input=FILE] [output=FILE] [key=value ...]
+
+``help`` lists the keys. Documents come from text, CSV, JSON lines or standard input, and their
+classes go to standard output, in the same order, unless a file is named.
+"""
+
+from __future__ import annotations
+
+from accelerate import Accelerator
+from rich.console import Console
+
+from toolkit.errors import UsageError
+from toolkit_recipes.console import Reporter
+from toolkit_recipes.loop import run_recipe
+from toolkit_recipes.loop import start_accelerator
+from toolkit_recipes.taxoclass.classify import Classifier
+from toolkit_recipes.taxoclass.documents import format_of
+from toolkit_recipes.taxoclass.documents import read_documents
+from toolkit_recipes.taxoclass.model_files import load
+from toolkit_recipes.taxoclass.model_source import model_folder
+from toolkit_recipes.taxoclass.predict import WINDOW_BATCHES
+from toolkit_recipes.taxoclass.predict import PredictConfig
+from toolkit_recipes.taxoclass.predict import open_source
+from toolkit_recipes.taxoclass.predict import open_target
+from toolkit_recipes.taxoclass.predict import predict
+from toolkit_recipes.taxoclass.predict import quiet_when_nobody_reads
+from toolkit_recipes.taxoclass.predict import write
+
+
+def main(config: PredictConfig) -> None:
+    """Load the model, then read, classify and write documents a window at a time."""
+    if config.model is None:
+        raise UsageError("model is missing; give model=FOLDER of a saved model, or model=RUN")
+    accelerator = start_accelerator(config.mixed_precision, seed=0)
+    _refuse_several_processes(accelerator)
+    with quiet_when_nobody_reads(), open_source(config) as source:
+        with model_folder(config.model) as folder:
+            classifier = Classifier(load(folder), accelerator, batch_size=config.batch_size)
+        kind = format_of(config.input) if config.format == "auto" else config.format
+        rows = predict(
+            read_documents(source, kind),
+            classifier.scores,
+            classifier.taxonomy,
+            window=config.batch_size * WINDOW_BATCHES,
+            top_k=config.top_k,
+        )
+        with open_target(config.output) as target:
+            summary = write(rows, target)
+    Reporter(Console(stderr=True)).say(str(summary))
+
+
+def _refuse_several_processes(accelerator: Accelerator) -> None:
+    if accelerator.num_processes > 1:
+        raise UsageError("this runs in one process; start it with `python`, or --num_processes 1")
+
+
+if __name__ == "__main__":
+    run_recipe(main, PredictConfig, {})

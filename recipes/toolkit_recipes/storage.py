@@ -1,0 +1,173 @@
+"""What a recipe keeps on disk to go on from: results of stages by content, and checkpoints.
+
+Weights and results are safetensors, progress is JSON, and optimizer states are read with
+``weights_only``: nothing that is read here can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from attrs import frozen
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save_file
+from torch import Tensor
+
+from toolkit.errors import UsageError
+
+Tensors = dict[str, Tensor]
+
+
+def content_key(*parts: Any) -> str:
+    """Return the SHA-256 of JSON values: equal parts, equal key."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def files_fingerprint(folder: Path, patterns: Iterable[str]) -> str:
+    """Return the SHA-256 over names and contents of the files of a folder that match."""
+    found = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+    total = hashlib.sha256()
+    for file in found:
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        total.update(f"{file.name} {digest}\n".encode())
+    return total.hexdigest()
+
+
+def from_main_process(accelerator: Accelerator, value: Any) -> Any:
+    """Return on every process what the main one has."""
+    values = [value]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(values)
+    return values[0]
+
+
+@frozen
+class StageCache:
+    """Results of stages in a folder, found again by what they were made from.
+
+    Every process asks; only the main one writes.
+
+    Args:
+        folder: shared by the processes; None keeps nothing.
+        accelerator: knows the processes.
+        start_from: stages before this one must be there already.
+    """
+
+    folder: Path | None
+    accelerator: Accelerator
+    start_from: int = 1
+
+    def result(self, stage: int, key: str, make: Callable[[], Tensors]) -> Tensors:
+        """Return the stored result of a stage, or make it and store it.
+
+        Args:
+            stage: number of the stage, from 1.
+            key: :func:`content_key` of all that the result depends on.
+            make: computes it; called on every process or on none.
+
+        Raises:
+            UsageError: the stage comes before ``start_from`` and isn't stored.
+        """
+        file = None if self.folder is None else self.folder / f"stage{stage}-{key[:24]}.safetensors"
+        stored = from_main_process(self.accelerator, file is not None and file.is_file())
+        if stored and file:
+            return _read_tensors(file)
+        if stage < self.start_from:
+            raise UsageError(
+                f"start_from={self.start_from}: {self.folder or 'the cache'} has no result of "
+                f"stage {stage} for this configuration, these texts and this encoder; run with "
+                f"start_from={stage} first, or give the folder that has it with cache=FOLDER"
+            )
+        made = make()
+        if file and self.accelerator.is_main_process:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _write_tensors(made, file)
+        self.accelerator.wait_for_everyone()
+        return made
+
+
+@frozen
+class Checkpoint:
+    """The state of training after a step."""
+
+    weights: Tensors
+    best: Tensors
+    """Weights to return to; empty where there are none yet."""
+    optimizer: dict[str, Any]
+    progress: dict[str, Any]
+    """JSON values: the step and whatever else training has to remember."""
+
+
+@frozen
+class Checkpoints:
+    """The last checkpoint of one phase of training, in a folder of its own.
+
+    Args:
+        folder: shared by the processes; None keeps nothing.
+        key: :func:`content_key` of all that training depends on; others' checkpoints are passed by.
+        accelerator: knows the processes.
+    """
+
+    folder: Path | None
+    key: str
+    accelerator: Accelerator
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the last checkpoint; killed meanwhile, the last one stays."""
+        if self.folder and self.accelerator.is_main_process:
+            new = self.folder / f"new-{self.key[:24]}"
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            _write_tensors(checkpoint.weights, new / "weights.safetensors")
+            _write_tensors(checkpoint.best, new / "best.safetensors")
+            torch.save(checkpoint.optimizer, new / "optimizer.pt")
+            (new / "progress.json").write_text(json.dumps(checkpoint.progress), encoding="utf-8")
+            old = self._folders()
+            new.rename(self.folder / f"{self.key[:24]}-{checkpoint.progress['step']:08}")
+            for folder in old:
+                shutil.rmtree(folder, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+    def load(self) -> Checkpoint | None:
+        """Return the last checkpoint, or None where there is none for this key."""
+        found = self._folders()
+        last = from_main_process(self.accelerator, str(found[-1]) if found else None)
+        if last is None:
+            return None
+        folder = Path(last)
+        return Checkpoint(
+            weights=_read_tensors(folder / "weights.safetensors"),
+            best=_read_tensors(folder / "best.safetensors"),
+            optimizer=torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True),
+            progress=json.loads((folder / "progress.json").read_text(encoding="utf-8")),
+        )
+
+    def _folders(self) -> list[Path]:
+        """Complete checkpoints, the latest last."""
+        return sorted(self.folder.glob(f"{self.key[:24]}-*")) if self.folder else []
+
+
+def _write_tensors(tensors: Tensors, file: Path) -> None:
+    """Write a file that is either whole or not there."""
+    new = file.with_suffix(".new")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new)
+    new.replace(file)
+
+
+def _read_tensors(file: Path) -> Tensors:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{file}: can't be read ({error}); remove it to make it anew") from None

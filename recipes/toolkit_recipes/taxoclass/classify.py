@@ -1,0 +1,93 @@
+"""A saved model at work: from texts to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch import Tensor
+
+from toolkit_recipes.console import Reporter
+from toolkit_recipes.taxoclass.decode import Decoded
+from toolkit_recipes.taxoclass.decode import decode
+from toolkit_recipes.taxoclass.learner import tokenise
+from toolkit_recipes.taxoclass.model_files import SavedModel
+from toolkit_recipes.taxoclass.model_files import ZeroShot
+from toolkit_recipes.taxoclass.similarity import cosine_similarity
+
+if TYPE_CHECKING:
+    from toolkit_recipes.taxoclass.encoder import TextEncoder
+
+BATCH_SIZE = 32
+
+
+class Classifier:
+    """Classifies texts with a saved model.
+
+    Args:
+        model: from :func:`toolkit_recipes.taxoclass.model_files.load`.
+        accelerator: says which device and number format to use.
+        batch_size: documents read at once.
+
+    Raises:
+        UsageError: the untrained encoder that belongs to the model can't be loaded.
+    """
+
+    def __init__(
+        self,
+        model: SavedModel,
+        accelerator: Accelerator | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        self.taxonomy = model.taxonomy
+        self._model = model
+        self._accelerator = accelerator or Accelerator()
+        self._batch_size = batch_size
+        self._module = model.classifier.to(self._accelerator.device).eval()
+        self._zero_shot = None if model.zero_shot is None else self._load_encoder(model.zero_shot)
+
+    def classify(self, texts: Sequence[str]) -> Decoded:
+        """Return the predicted path, its score and the ranking of all classes for each text."""
+        return decode(self.scores(texts), self.taxonomy)
+
+    def scores(self, texts: Sequence[str]) -> Tensor:
+        """Return scores [texts, classes] on the CPU; one text doesn't change those of another."""
+        if not texts:
+            return torch.empty(0, len(self.taxonomy))
+        logits = self._logits(texts)
+        return self._model.calibration.scores(
+            logits, self._similarity(texts), self.taxonomy, self._model.config.decode
+        )
+
+    def _logits(self, texts: Sequence[str]) -> Tensor:
+        """Read the texts sorted by length, so that a batch holds little padding."""
+        config = self._model.config.encoder
+        documents = tokenise(texts, self._model.tokenizer, config.max_length)
+        lengths = documents.lengths(range(len(texts)))
+        by_length = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
+        logits = torch.empty(len(texts), len(self.taxonomy))
+        for start in range(0, len(texts), self._batch_size):
+            rows = by_length[start : start + self._batch_size]
+            inputs = documents.inputs(rows, self._accelerator.device)
+            with torch.inference_mode(), self._accelerator.autocast():
+                logits[rows] = self._module(*inputs).float().cpu()
+        return logits
+
+    def _similarity(self, texts: Sequence[str]) -> Tensor | None:
+        if self._zero_shot is None or self._model.zero_shot is None:
+            return None
+        vectors = self._zero_shot.encode(texts, "documents")
+        return cosine_similarity(vectors, self._model.zero_shot.class_vectors)
+
+    def _load_encoder(self, zero_shot: ZeroShot) -> TextEncoder:
+        # sentence-transformers takes seconds to import, and not every model needs it.
+        from toolkit_recipes.taxoclass.encoder import EncoderFiles
+        from toolkit_recipes.taxoclass.encoder import TextEncoder
+
+        files = EncoderFiles(zero_shot.folder, "path")
+        return TextEncoder(
+            files, self._model.config.encoder, self._accelerator, Reporter(Console(quiet=True))
+        )

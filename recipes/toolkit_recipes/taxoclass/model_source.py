@@ -1,0 +1,75 @@
+"""Finding a saved model: a folder, or the run that trained it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from toolkit import rundir
+from toolkit.errors import UsageError
+from toolkit.events import Artifact
+from toolkit.journal import events_of
+from toolkit.rundir import RunDir
+
+ARTIFACT = "taxo_model"
+"""What a run calls its model."""
+BEST = "best"
+"""Alias of the version to take, where any has it."""
+
+
+@contextmanager
+def model_folder(model: str) -> Iterator[Path]:
+    """Give the folder of a model for as long as it takes to load it.
+
+    Args:
+        model: the folder itself, the folder of a run, or the id of a run in ``TOOLKIT_RUNS_DIR``
+            (``./runs``), of which a part that no other run has is enough. The files of a run lie
+            apart from each other, so they are brought together by links in a temporary folder.
+
+    Raises:
+        UsageError: there is no such folder or run, or the run has no model.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir() and not (path / "run.json").is_file():
+        yield path
+        return
+    run = RunDir(path) if path.is_dir() else _find_run(model)
+    artifact = _last_model(run)
+    with tempfile.TemporaryDirectory(prefix="taxo_model-") as folder:
+        _link(artifact, run, Path(folder))
+        yield Path(folder)
+
+
+def _find_run(model: str) -> RunDir:
+    try:
+        return rundir.find(rundir.runs_dir(None, os.environ), model)
+    except UsageError as error:
+        raise UsageError(f"model={model}: no such folder, and {error}") from None
+
+
+def _last_model(run: RunDir) -> Artifact:
+    found = [
+        event
+        for _, event in events_of(run.journal, Artifact)
+        if isinstance(event, Artifact) and event.name == ARTIFACT
+    ]
+    if not found:
+        raise UsageError(
+            f"{run.path}: the run has no artifact {ARTIFACT!r}; it hasn't got as far as saving its "
+            f"model, see `toolkit runs show {run.path.name}`"
+        )
+    return ([event for event in found if BEST in event.aliases] or found)[-1]
+
+
+def _link(artifact: Artifact, run: RunDir, folder: Path) -> None:
+    for file in artifact.files:
+        source, link = (run.path / file.path).resolve(), folder / file.name
+        if not link.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{run.path}: {file.name!r} would lie outside the model's folder")
+        if not source.is_file():
+            raise UsageError(f"{source}: missing; the run's files have been removed")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source)

@@ -1,0 +1,277 @@
+"""The stages of one run, with their results kept by content so that none is computed twice."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import attrs
+import torch
+from accelerate import Accelerator
+from attrs import frozen
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from toolkit.run import Run
+from toolkit_recipes.config import as_dict
+from toolkit_recipes.console import Reporter
+from toolkit_recipes.storage import StageCache
+from toolkit_recipes.storage import Tensors
+from toolkit_recipes.storage import content_key
+from toolkit_recipes.storage import files_fingerprint
+from toolkit_recipes.storage import from_main_process
+from toolkit_recipes.taxoclass.calibration import Calibration
+from toolkit_recipes.taxoclass.classifier import TaxoClassifier
+from toolkit_recipes.taxoclass.core_classes import mining_quality
+from toolkit_recipes.taxoclass.corpus import Dataset
+from toolkit_recipes.taxoclass.corpus import gold_matrix
+from toolkit_recipes.taxoclass.decode import Decoded
+from toolkit_recipes.taxoclass.decode import decode
+from toolkit_recipes.taxoclass.decode import zero_shot_scores
+from toolkit_recipes.taxoclass.encoder import HUB_FILES
+from toolkit_recipes.taxoclass.encoder import EncoderFiles
+from toolkit_recipes.taxoclass.encoder import TextEncoder
+from toolkit_recipes.taxoclass.learner import Documents
+from toolkit_recipes.taxoclass.learner import VectorDocuments
+from toolkit_recipes.taxoclass.learner import joined
+from toolkit_recipes.taxoclass.learner import predict
+from toolkit_recipes.taxoclass.learner import tokenise
+from toolkit_recipes.taxoclass.model_files import SavedModel
+from toolkit_recipes.taxoclass.model_files import ZeroShot
+from toolkit_recipes.taxoclass.model_files import save
+from toolkit_recipes.taxoclass.presets import TaxoClassConfig
+from toolkit_recipes.taxoclass.similarity import class_texts
+from toolkit_recipes.taxoclass.similarity import cosine_similarity
+from toolkit_recipes.taxoclass.stages import Workplace
+from toolkit_recipes.taxoclass.stages import build_classifier
+from toolkit_recipes.taxoclass.stages import document_vectors
+from toolkit_recipes.taxoclass.stages import mine_core_classes
+from toolkit_recipes.taxoclass.stages import mining_scores
+from toolkit_recipes.taxoclass.stages import put_back
+from toolkit_recipes.taxoclass.stages import self_train
+from toolkit_recipes.taxoclass.stages import train
+from toolkit_recipes.taxoclass.targets import build_targets
+from toolkit_recipes.taxoclass.training import Journal
+from toolkit_recipes.taxoclass.training import Split
+from toolkit_recipes.taxoclass.training import split_documents
+
+MODEL = "taxo_model"
+SHAPED_BY = (
+    ("search", "mining", "decode"),
+    ("classifier", "training", "seed"),
+    ("self_training",),
+)
+"""Parts of the configuration that shape the results of stages 2, 3 and 4."""
+
+
+@frozen(eq=False)
+class Vectors:
+    """Result of stage 1: vectors of the classes and documents from the untrained encoder."""
+
+    classes: Tensor
+    train: Tensor
+    test: Tensor
+    corpus: Tensor
+    """Of the documents that stages 2 and 4 look at: train, and test where that is allowed."""
+
+    @property
+    def similarity(self) -> Tensor:
+        """Cosine of the corpus with the classes [documents, classes]."""
+        return cosine_similarity(self.corpus, self.classes)
+
+
+@frozen(eq=False)
+class Trained:
+    """Result of stages 3 and 4."""
+
+    model: TaxoClassifier
+    tokenizer: PreTrainedTokenizerBase
+    vectors: Vectors
+    corpus: Documents
+    """The documents of :attr:`Vectors.corpus`."""
+    test: Documents
+    step: int
+    """The global step at which training ended."""
+
+
+@frozen(eq=False)
+class Pipeline:
+    """The stages of one run; build it with :meth:`create`."""
+
+    data: Dataset
+    files: EncoderFiles
+    run: Run
+    place: Workplace
+    cache: StageCache
+    text_key: str
+    """Of everything that stage 1 depends on."""
+
+    @classmethod
+    def create(
+        cls,
+        config: TaxoClassConfig,
+        data: Dataset,
+        files: EncoderFiles,
+        accelerator: Accelerator,
+        reporter: Reporter,
+        run: Run,
+    ) -> Pipeline:
+        """Find where results and checkpoints are kept, the same place on every process."""
+        folder = from_main_process(accelerator, str(run.dir) if run.dir else None)
+        home = Path(folder) if folder else None
+        kept = Path(config.cache).expanduser() if config.cache else home and home / "cache"
+        journal = Journal(run, reporter, config.log_interval, config.checkpoint_every)
+        place = Workplace(accelerator, config, journal, home and home / "checkpoints")
+        key = content_key(
+            files_fingerprint(files.folder, HUB_FILES),
+            [config.encoder.max_length, accelerator.mixed_precision],
+            _class_texts(data, config),
+            [data.train.texts, data.test.texts],
+        )
+        cache = StageCache(kept, accelerator, config.start_from)
+        return cls(data, files, run, place, cache, key)
+
+    @property
+    def config(self) -> TaxoClassConfig:
+        """The configuration of the run."""
+        return self.place.config
+
+    def encode(self) -> Vectors:
+        """Stage 1: encode class names and all documents."""
+        found = self.cache.result(1, self.text_key, self._encode)
+        train, test = found["train"], found["test"]
+        corpus = torch.cat([train, test]) if self.config.transductive else train
+        return Vectors(found["classes"], train, test, corpus)
+
+    def mine(self, vectors: Vectors) -> Tensor:
+        """Stage 2: return the core classes of the corpus, boolean [documents, classes]."""
+
+        def make() -> Tensors:
+            return {"core": mine_core_classes(vectors.similarity, self.data.taxonomy, self.config)}
+
+        return self.cache.result(2, self._key(2), make)["core"]
+
+    def core_quality(self, core: Tensor) -> dict[str, float]:
+        """Compare with the gold classes of the train documents; nothing where there are none."""
+        gold = self.data.train.gold
+        if gold is None:
+            return {}
+        return mining_quality(core[: len(gold)], gold_matrix(gold, len(self.data.taxonomy)))
+
+    def zero_shot(self, vectors: Vectors) -> Decoded:
+        """Classify the test documents untrained."""
+        similarity = cosine_similarity(vectors.test, vectors.classes)
+        means, taxonomy = vectors.similarity.mean(dim=0), self.data.taxonomy
+        found = zero_shot_scores(similarity, means, taxonomy, self.config.decode.propagation)
+        return decode(found, taxonomy)
+
+    def targets(self, core: Tensor, vectors: Vectors) -> Tensor:
+        """Return what the train documents teach: 1, 0, -1 [documents, classes]."""
+        count = len(self.data.train)
+        found = mining_scores(vectors.similarity, self.data.taxonomy, self.config)[:count]
+        return build_targets(core[:count], self.data.taxonomy, self.config.mining.closure, found)
+
+    def split(self, targets: Tensor) -> Split:
+        """Hold out some of the documents that have targets."""
+        return split_documents(targets, self.config.training.val_share, self.config.seed)
+
+    def train(self, vectors: Vectors, targets: Tensor, split: Split) -> Trained:
+        """Stage 3."""
+        config, place = self.config, self.place
+        model, tokenizer = build_classifier(
+            self.files.folder, vectors.classes, self.data.taxonomy, config
+        )
+        model.to(place.accelerator.device)
+        length = config.encoder.max_length
+        texts = [self.data.train.texts, self.data.test.texts]
+        read, unread = (tokenise(part, tokenizer, length) for part in texts)
+        key = self._key(3)
+
+        def make() -> Tensors:
+            own = document_vectors(place, model, read, vectors.train)
+            return train(place, model, read, own, targets, split, key)
+
+        step = put_back(model, self.cache.result(3, key, make))
+        documents: list[Documents] = [read, unread]
+        if config.training.encoder == "frozen":
+            own = document_vectors(place, model, read, vectors.train)
+            documents = [VectorDocuments(own)]
+            documents += [VectorDocuments(document_vectors(place, model, unread, vectors.test))]
+        corpus = joined(*documents) if config.transductive else documents[0]
+        return Trained(model, tokenizer, vectors, corpus, documents[1], step)
+
+    def self_train(self, trained: Trained) -> Trained:
+        """Stage 4."""
+        key = self._key(4)
+
+        def make() -> Tensors:
+            return self_train(
+                self.place, trained.model, trained.corpus, self.data.taxonomy, trained.step, key
+            )
+
+        step = put_back(trained.model, self.cache.result(4, key, make))
+        self.place.clear_checkpoints()
+        return attrs.evolve(trained, step=step)
+
+    def classify(self, trained: Trained) -> Decoded:
+        """Classify the test documents with the classifier as it is now."""
+        logits = self._logits(trained, trained.test)
+        similarity = cosine_similarity(trained.vectors.test, trained.vectors.classes)
+        taxonomy = self.data.taxonomy
+        calibration = self._calibration(trained)
+        return decode(
+            calibration.scores(logits, similarity, taxonomy, self.config.decode), taxonomy
+        )
+
+    def keep_model(self, trained: Trained, quality: dict[str, float]) -> None:
+        """Keep the classifier with the run as artifact ``taxo_model``."""
+        calibration = self._calibration(trained)
+        if not self.place.accelerator.is_main_process:
+            return
+        model = SavedModel(
+            classifier=trained.model.cpu().eval(),
+            tokenizer=trained.tokenizer,
+            taxonomy=self.data.taxonomy,
+            config=self.config,
+            calibration=calibration,
+            zero_shot=ZeroShot(self.files.folder, trained.vectors.classes),
+            metrics=quality,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            save(Path(folder) / MODEL, model)
+            self.run.log_artifacts(
+                Path(folder) / MODEL, MODEL, name=MODEL, type="model", aliases=["best"], move=True
+            )
+
+    def _calibration(self, trained: Trained) -> Calibration:
+        logits = self._logits(trained, trained.corpus)
+        similarity = trained.vectors.similarity
+        return Calibration.fit(logits, similarity, self.data.taxonomy, self.config.decode)
+
+    def _logits(self, trained: Trained, documents: Documents) -> Tensor:
+        is_read = isinstance(documents, VectorDocuments)
+        module = trained.model.matcher if is_read else trained.model
+        return predict(self.place.accelerator, module, documents, range(len(documents)))
+
+    def _encode(self) -> Tensors:
+        place, config = self.place, self.config
+        encoder = TextEncoder(self.files, config.encoder, place.accelerator, place.journal.reporter)
+        return {
+            "classes": encoder.encode(_class_texts(self.data, config), "classes"),
+            "train": encoder.encode(self.data.train.texts, "train documents"),
+            "test": encoder.encode(self.data.test.texts, "test documents"),
+        }
+
+    def _key(self, stage: int) -> str:
+        """Key of all that the result of a stage depends on, those of earlier stages included."""
+        config, taxonomy = as_dict(self.config), self.data.taxonomy
+        parts: list[object] = [self.text_key, taxonomy.parents, config["transductive"]]
+        for number, names in enumerate(SHAPED_BY, start=2):
+            if number <= stage:
+                parts += [config[name] for name in names]
+        return content_key(stage, *parts)
+
+
+def _class_texts(data: Dataset, config: TaxoClassConfig) -> list[str]:
+    taxonomy = data.taxonomy
+    return class_texts(taxonomy.names, config.similarity.template, taxonomy.terms)

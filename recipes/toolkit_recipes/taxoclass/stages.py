@@ -1,0 +1,274 @@
+"""The four stages of TaxoClass, each from what it is given to what is kept of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import torch
+import transformers
+from accelerate import Accelerator
+from attrs import frozen
+from safetensors import SafetensorError
+from torch import Tensor
+from torch import nn
+from transformers import AutoModel
+from transformers import AutoTokenizer
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase
+
+from toolkit.errors import UsageError
+from toolkit_recipes.storage import Checkpoints
+from toolkit_recipes.storage import Tensors
+from toolkit_recipes.storage import content_key
+from toolkit_recipes.taxoclass.candidates import find_candidates
+from toolkit_recipes.taxoclass.class_encoder import both_directions
+from toolkit_recipes.taxoclass.classifier import TaxoClassifier
+from toolkit_recipes.taxoclass.classifier import centred
+from toolkit_recipes.taxoclass.classifier import choose_trainable
+from toolkit_recipes.taxoclass.core_classes import confidence
+from toolkit_recipes.taxoclass.core_classes import find_core_classes
+from toolkit_recipes.taxoclass.core_classes import find_core_classes_by_gap
+from toolkit_recipes.taxoclass.decode import zero_shot_scores
+from toolkit_recipes.taxoclass.learner import Documents
+from toolkit_recipes.taxoclass.learner import Learner
+from toolkit_recipes.taxoclass.learner import Schedule
+from toolkit_recipes.taxoclass.learner import StepOptions
+from toolkit_recipes.taxoclass.learner import TokenDocuments
+from toolkit_recipes.taxoclass.learner import VectorDocuments
+from toolkit_recipes.taxoclass.learner import learned_weights
+from toolkit_recipes.taxoclass.learner import predict
+from toolkit_recipes.taxoclass.presets import TaxoClassConfig
+from toolkit_recipes.taxoclass.self_training import SelfTraining
+from toolkit_recipes.taxoclass.similarity import propagate
+from toolkit_recipes.taxoclass.taxonomy import Taxonomy
+from toolkit_recipes.taxoclass.training import Journal
+from toolkit_recipes.taxoclass.training import Progress
+from toolkit_recipes.taxoclass.training import Split
+from toolkit_recipes.taxoclass.training import Training
+from toolkit_recipes.taxoclass.training import steps_of
+
+STEP = "last_step"
+"""Name of the global step among the tensors of a trained stage."""
+
+
+@frozen
+class Workplace:
+    """What stages 3 and 4 work with, whatever they work on."""
+
+    accelerator: Accelerator
+    config: TaxoClassConfig
+    journal: Journal
+    checkpoints: Path | None
+
+    def clear_checkpoints(self) -> None:
+        """Remove all checkpoints, once what they led to is stored."""
+        if self.checkpoints and self.accelerator.is_main_process:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+    def checkpoints_of(self, phase: str, key: str) -> Checkpoints:
+        """Return the checkpoints of a phase of training."""
+        folder = self.checkpoints / phase if self.checkpoints else None
+        return Checkpoints(folder, content_key(phase, key), self.accelerator)
+
+
+def mine_core_classes(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig) -> Tensor:
+    """Stage 2: return the core classes of each document, boolean [documents, classes]."""
+    if config.mining.rule == "gap":
+        scores = mining_scores(similarity, taxonomy, config)
+        return find_core_classes_by_gap(scores, taxonomy, config.mining.share)
+    is_raised = config.search.scores == "propagated"
+    scores = propagate(similarity, taxonomy) if is_raised else similarity
+    return find_core_classes(confidence(similarity, taxonomy), find_candidates(scores, taxonomy))
+
+
+def mining_scores(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig) -> Tensor:
+    """Scores of the zero-shot classifier, centred per class over these documents."""
+    means = similarity.mean(dim=0)
+    return zero_shot_scores(similarity, means, taxonomy, config.decode.propagation)
+
+
+def build_classifier(
+    folder: Path, class_vectors: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig
+) -> tuple[TaxoClassifier, PreTrainedTokenizerBase]:
+    """Make an untrained classifier on the encoder of a folder.
+
+    Args:
+        folder: a Hugging Face encoder with its tokenizer.
+        class_vectors: [classes, width] of the class names.
+        taxonomy: of the classes.
+        config: which parts of the encoder learn, and how classes are encoded.
+
+    Raises:
+        UsageError: the folder can't be loaded, or doesn't allow what is to be trained.
+    """
+    encoder, tokenizer = _load_encoder(folder)
+    choose_trainable(encoder, config.training.encoder)
+    features = centred(class_vectors)
+    torch.manual_seed(config.seed)
+    model = TaxoClassifier(encoder, features, both_directions(taxonomy), config.classifier)
+    return model, tokenizer
+
+
+def put_back(model: nn.Module, stage: Tensors) -> int:
+    """Load learned weights into a model; returns the stage's last step."""
+    weights = {name: tensor for name, tensor in stage.items() if name != STEP}
+    model.load_state_dict(weights, strict=False)
+    return int(stage[STEP])
+
+
+def train(
+    place: Workplace,
+    model: TaxoClassifier,
+    tokens: TokenDocuments,
+    vectors: Tensor,
+    targets: Tensor,
+    split: Split,
+    key: str,
+) -> Tensors:
+    """Stage 3: train the head on frozen document vectors first, then all that is to learn.
+
+    Args:
+        place: what to work with.
+        model: untrained.
+        tokens: of the train documents.
+        vectors: [documents, width] of the same, from the untrained encoder of the classifier.
+        targets: [documents, classes] of 1, 0, -1.
+        split: documents to learn from and to stop by.
+        key: of all that the result depends on.
+    """
+    config = place.config.training
+    progress = Progress()
+    head_only = config.encoder == "frozen"
+    if head_only or config.head_epochs:
+        epochs = config.head_epochs + (config.epochs if head_only else 0)
+        learner = _learner(place, model.matcher, VectorDocuments(vectors), epochs, split.train)
+        progress = _training(place, learner, targets, split, epochs, "stage3-head", key).run()
+    if not head_only and config.epochs:
+        learner = _learner(place, model, tokens, config.epochs, split.train)
+        phase = _training(place, learner, targets, split, config.epochs, "stage3", key)
+        progress = attrs.evolve(phase, first=attrs.evolve(progress, is_over=False)).run()
+    return learned_weights(model) | {STEP: torch.tensor(progress.step)}
+
+
+def self_train(
+    place: Workplace,
+    model: TaxoClassifier,
+    documents: Documents,
+    taxonomy: Taxonomy,
+    first_step: int,
+    key: str,
+) -> Tensors:
+    """Stage 4: sharpen the classifier on documents without labels.
+
+    Args:
+        place: what to work with.
+        model: of stage 3.
+        documents: vectors where only the head learns, tokens otherwise.
+        taxonomy: of the classes.
+        first_step: global step at which stage 3 ended.
+        key: of all that the result depends on.
+    """
+    config, whole = place.config.self_training, place.config.training
+    module = model.matcher if isinstance(documents, VectorDocuments) else model
+    schedule = Schedule(config.encoder_lr, config.head_lr, steps=1, falls=False)
+    options = StepOptions(
+        schedule, place.config.seed, whole.accumulation, whole.clip_norm, whole.weight_decay
+    )
+    progress = SelfTraining(
+        learner=Learner.create(place.accelerator, module, documents, options),
+        taxonomy=taxonomy,
+        config=config,
+        seed=place.config.seed,
+        first_step=first_step,
+        journal=place.journal,
+        checkpoints=place.checkpoints_of("stage4", key),
+    ).run()
+    return learned_weights(model) | {STEP: torch.tensor(progress.step)}
+
+
+def document_vectors(
+    place: Workplace, model: TaxoClassifier, tokens: TokenDocuments, known: Tensor
+) -> Tensor:
+    """Return the classifier's own vector of each document [documents, width].
+
+    Args:
+        place: what to work with.
+        model: with its encoder as it is now.
+        tokens: of the documents.
+        known: vectors of stage 1; taken where the encoder pools in the same way, which the first
+            few documents show.
+    """
+    reader = EncoderOnly(model)
+    few = range(min(4, len(tokens)))
+    found = predict(place.accelerator, reader, tokens, few)
+    if found.shape[1] == known.shape[1] and torch.allclose(found, known[: len(few)], atol=0.01):
+        return known
+    return predict(place.accelerator, reader, tokens, range(len(tokens)))
+
+
+class EncoderOnly(nn.Module):
+    """Reads documents without matching them."""
+
+    def __init__(self, model: TaxoClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return document vectors [documents, width]."""
+        return self.model.encode(input_ids, attention_mask)
+
+
+def _learner(
+    place: Workplace,
+    module: nn.Module,
+    documents: Documents,
+    epochs: int,
+    rows: Sequence[int],
+) -> Learner:
+    config = place.config.training
+    steps = steps_of(rows, config.batch_size, epochs)
+    schedule = Schedule(config.encoder_lr, config.head_lr, steps, round(config.warmup * steps))
+    options = StepOptions(
+        schedule, place.config.seed, config.accumulation, config.clip_norm, config.weight_decay
+    )
+    return Learner.create(place.accelerator, module, documents, options)
+
+
+def _training(
+    place: Workplace,
+    learner: Learner,
+    targets: Tensor,
+    split: Split,
+    epochs: int,
+    phase: str,
+    key: str,
+) -> Training:
+    config = place.config.training
+    return Training(
+        learner=learner,
+        targets=targets,
+        split=split,
+        epochs=epochs,
+        batch_size=config.batch_size,
+        patience=config.patience,
+        seed=place.config.seed,
+        journal=place.journal,
+        checkpoints=place.checkpoints_of(phase, key),
+    )
+
+
+def _load_encoder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        encoder = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"{folder}: can't be loaded as a classifier's encoder: {reason}"
+        ) from error
+    return encoder, tokenizer
