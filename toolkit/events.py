@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from json.encoder import encode_basestring_ascii as _quoted
 from math import inf
 from math import isfinite
 from math import isnan
@@ -24,6 +23,7 @@ from typing import Any
 from typing import Literal
 
 import attrs
+import orjson
 from attrs import evolve
 from attrs import field
 from attrs import frozen
@@ -235,7 +235,6 @@ _CLASSES: tuple[type[Any], ...] = (
 )
 KINDS: Mapping[str, type[Any]] = {cls.__name__.lower(): cls for cls in _CLASSES}
 SPELLED_OUT: Mapping[str, float] = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
-_digits = float.__repr__
 _FIELDS = {cls: [f.name for f in attrs.fields(cls)] for cls in (*_CLASSES, File)}
 _ENCODER = json.JSONEncoder(
     allow_nan=False, separators=(",", ":"), default=lambda value: _as_mapping(value)
@@ -294,8 +293,8 @@ def encode(event: Event) -> bytes:
     Raises:
         TypeError: a value in the event has no JSON form.
     """
-    if type(event) is Metrics:
-        return _encode_metrics(event)
+    if type(event) is Metrics and (quick := _encode_metrics(event)) is not None:
+        return quick
     if isinstance(event, Unknown):
         fields = {"kind": event.kind, "time": event.time, **event.fields}
     else:
@@ -307,17 +306,19 @@ def encode(event: Event) -> bytes:
     return line.encode("ascii") + b"\n"
 
 
-def _encode_metrics(event: Metrics) -> bytes:
-    """The same line, in a third of the time: training waits for this one at every step."""
-    values = ",".join(
-        [
-            f"{_quoted(key)}:{_digits(v)}" if isfinite(v) else f'{_quoted(key)}:"{spell_out(v)}"'
-            for key, v in event.values.items()
-        ]
-    )
-    step = "null" if event.step is None else event.step
-    head = f'{{"kind":"metrics","time":{_digits(event.time)},"step":{step},"values":{{'
-    return f"{head}{values}}}}}\n".encode("ascii")
+def _encode_metrics(event: Metrics) -> bytes | None:
+    """The same line, in a third of the time: training waits for this one at every step.
+
+    None for a line that `encode` would spell differently: with other than finite numbers or ASCII.
+    """
+    if not all(map(isfinite, event.values.values())):
+        return None
+    fields = {"kind": "metrics", "time": event.time, "values": event.values, "step": event.step}
+    try:
+        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # such as half a surrogate pair in a key
+        return None
+    return line if line.isascii() else None
 
 
 @functools.cache  # it compiles a reader for each class that it meets, which takes milliseconds

@@ -99,7 +99,8 @@ def load(kind: type[C], arguments: Sequence[str], presets: Mapping[str, Callable
 
 def help_text(config: AttrsInstance, presets: Mapping[str, Callable[[], Any]]) -> str:
     """Describe every preset and key, one or two lines each."""
-    lines = ["[preset=NAME] [config=FILE] [key=value ...]", "", "presets:"]
+    usage = "[config=FILE] [key=value ...]"
+    lines = [f"[preset=NAME] {usage}", "", "presets:"] if presets else [usage]
     lines += [f"  {name}: {make.__doc__}" for name, make in presets.items()]
     lines += ["", "config: a YAML or JSON file with the same keys, nested or with dots"]
     lines += ["", "keys:"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from toolkit.run import Run
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.taxoclass.advice import advice
+from toolkit_recipes.taxoclass.advice import read_history
 from toolkit_recipes.taxoclass.corpus import Dataset
 from toolkit_recipes.taxoclass.decode import Decoded
 from toolkit_recipes.taxoclass.decode import predictions_as_jsonl
@@ -48,11 +49,17 @@ def log_final(
 
 
 def say_advice(
+    run: Run,
     reporter: Reporter,
     stage1: Mapping[str, float],
     stage2: Mapping[str, float],
     num_classes: int,
 ) -> None:
-    """Print what the figures of a run give reason to look into."""
-    for sentence in advice(stage1, stage2, num_classes):
+    """Print what the figures of a run give reason to look into, and keep it with the run."""
+    # From the journal, so that the attempts before a resumed one count as well.
+    history = read_history(run.dir) if run.dir else None
+    sentences = advice(stage1, stage2, num_classes, history)
+    for sentence in sentences:
         reporter.say(sentence)
+    if sentences:
+        run.log_text("\n".join(sentences) + "\n", "advice.txt")
