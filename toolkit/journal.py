@@ -195,6 +195,16 @@ def events_of(folder: Path, *kinds: type[Event]) -> Iterator[tuple[Segment, Even
                     yield segment, event
 
 
+def first_event(segment: Segment) -> Event | None:
+    """The first event of a segment; None where it isn't whole yet."""
+    with segment.path.open("rb") as file:
+        line = file.readline()
+    try:
+        return Decoder().decode(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+
+
 def last_event(segment: Segment) -> Event | None:
     """The last whole event of a segment, without reading more than it must."""
     decoder = Decoder()

@@ -164,7 +164,11 @@ class Owner:
         """Send couriers to the backends that the script asks for, if none were chosen before."""
         if self._backends or self._couriers:
             return
-        for _, event in journal.events_of(self.run.journal, Described):
+        for part in journal.segments(self.run.journal):
+            if part.number <= self.writer.segment.number:  # an earlier attempt's, or our own
+                continue
+            # What a script says of the run comes first: reading on would cost more with every step.
+            event = journal.first_event(part)
             if isinstance(event, Described) and event.backends:
                 for backend, given in event.backends.items():
                     self._send(backend, given)

@@ -399,3 +399,15 @@ def test_last_event_of_nothing(tmp_path: Path, writer: SegmentWriter) -> None:
     assert journal.last_event(writer.segment) is None
     damage(writer.segment.path, encode(FIRST)[:20])
     assert journal.last_event(writer.segment) is None
+
+
+def test_first_event(tmp_path: Path, writer: SegmentWriter) -> None:
+    """The first event is there once its line is whole."""
+    path = writer.segment.path
+    assert journal.first_event(writer.segment) is None
+    line = encode(LAST)
+    path.write_bytes(line[:-1])
+    assert journal.first_event(writer.segment) is None
+    path.write_bytes(line + b"{torn")
+
+    assert journal.first_event(writer.segment) == LAST
