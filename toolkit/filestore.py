@@ -55,11 +55,6 @@ def _copy_and_remove(source: Path, files: Path, name: str) -> Path:
     return kept
 
 
-def keep_text(text: str, files: Path, name: str) -> Path:
-    """Put a text into the store as a UTF-8 file; lone surrogates are written as escapes."""
-    return keep_bytes(text.encode("utf-8", "backslashreplace"), files, name)
-
-
 def keep_bytes(content: bytes, files: Path, name: str) -> Path:
     """Put a content into the store as a file."""
     partial = _partial(files)

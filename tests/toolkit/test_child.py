@@ -396,8 +396,9 @@ def test_hang_up(command: Command) -> None:
 STEPS = """
 import itertools, os, time
 for step in itertools.count():
-    with open("steps", "w") as file:
+    with open("step", "w") as file:
         file.write(f"{os.getpid()} {step}")
+    os.replace("step", "steps")  # so that whoever stops us never leaves an empty file
     if os.path.exists("enough"):
         print("last step", flush=True)
         break

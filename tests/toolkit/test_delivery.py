@@ -36,6 +36,17 @@ with toolkit.start_run(project="p", name="n", tags=["a"]) as run:
     print("printed")
 """
 
+AFTER_A_REFUSAL = """
+import pathlib, time
+import toolkit
+deliveries = pathlib.Path("runs").glob
+with toolkit.start_run() as run:
+    for step in range(3):
+        run.log_metrics({"loss": 1.0}, step=step)
+    while not any("refused" in f.read_text() for f in deliveries("*/delivery/*.json")):
+        time.sleep(0.02)
+"""
+
 ENDLESS = """
 import toolkit, itertools, os, time
 with toolkit.start_run() as run:
@@ -196,7 +207,7 @@ def test_unreachable_backend_is_told_later(bench: Bench, third_party: dict[str, 
     down = bench.folder / "tracked" / "down"
     down.touch()
     env = {**third_party, "TOOLKIT_FINISH_TIMEOUT": "1"}
-    done = bench.track(THREE_STEPS, "--backend", "silent", env=env)
+    done = bench.track(AFTER_A_REFUSAL, "--backend", "silent", env=env)
     assert done.returncode == 0
     assert "connection refused" in done.stderr
     assert "toolkit sync" in done.stderr

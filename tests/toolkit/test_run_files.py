@@ -150,6 +150,13 @@ def test_text(script: Script, path: str, name: str) -> None:
     assert script.file(event).read_bytes() == "é\n".encode()
 
 
+def test_text_with_lone_surrogates(script: Script) -> None:
+    """A text that UTF-8 can't hold, as file names of other encodings give it, is kept readable."""
+    script.run.log_text("caf\udce9", "a.txt")
+
+    assert script.file(script.only()).read_text(encoding="utf-8") == "caf\\udce9"
+
+
 @pytest.mark.parametrize(
     ("name", "read"),
     [("c.json", json.loads), ("c.yaml", yaml.safe_load), ("c.yml", yaml.safe_load)],
