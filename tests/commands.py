@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
+from tests.waiting import LIMIT
 from toolkit import lifecycle
 from toolkit import rundir
 from toolkit.events import Decoder
@@ -41,7 +42,7 @@ class Bench:
         return {**clean, "TOOLKIT_SYSTEM_INTERVAL": "0", **(extra or {})}
 
     def toolkit(
-        self, *args: str, env: Mapping[str, str] | None = None, timeout: float = 120
+        self, *args: str, env: Mapping[str, str] | None = None, timeout: float = LIMIT
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line to its end."""
         return subprocess.run(
@@ -62,7 +63,7 @@ class Bench:
         return self.toolkit("track", *options, "--", sys.executable, self.script(code), env=env)
 
     def run_script(
-        self, code: str, env: Mapping[str, str] | None = None, timeout: float = 120
+        self, code: str, env: Mapping[str, str] | None = None, timeout: float = LIMIT
     ) -> subprocess.CompletedProcess[str]:
         """Run a Python script without `toolkit track`."""
         return subprocess.run(

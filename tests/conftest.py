@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings
 
 from tests.commands import Bench
 from toolkit import environment
 from toolkit import rundir
 from toolkit.rundir import RunDir
 from toolkit.runinfo import RunInfo
+
+# How long an example takes says more of what else the machine does than of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture

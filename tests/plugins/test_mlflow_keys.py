@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from toolkit_mlflow.keys import MAX_KEY_LENGTH
@@ -37,7 +36,6 @@ def is_valid(key: str) -> bool:
     return True
 
 
-@settings(deadline=None)
 @given(ANY_KEY)
 def test_every_key_is_accepted(key: str) -> None:
     """Whatever the key, MLflow accepts what stands for it, and the tag that keeps the original."""
@@ -45,7 +43,6 @@ def test_every_key_is_accepted(key: str) -> None:
     assert accepted(key) == key or is_valid(ORIGINAL_PREFIX + accepted(key))
 
 
-@settings(deadline=None)
 @given(ANY_KEY)
 def test_a_valid_key_stays(key: str) -> None:
     """What MLflow accepts is itself; except a line break at the end, which MLflow overlooks."""
@@ -53,7 +50,6 @@ def test_a_valid_key_stays(key: str) -> None:
         assert accepted(key) == key
 
 
-@settings(deadline=None)
 @given(st.lists(ANY_KEY, unique=True))
 def test_two_keys_never_become_one(keys: list[str]) -> None:
     """Different keys stay different, also when they differ in refused characters only."""
@@ -92,7 +88,6 @@ def test_the_original_is_kept_once() -> None:
     assert keys.unsaid == {f"toolkit.key.{accepted('P@1')}": "P@1"}
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab/.#?%\\\n @é", min_size=1, max_size=12))
 def test_a_path_can_be_asked_for(path: str) -> None:
     """A file's name keeps all but what an address can't carry and what leads out of the folder."""

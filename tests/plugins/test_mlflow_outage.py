@@ -12,6 +12,7 @@ import pytest
 from tests.commands import Bench
 from tests.commands import of_kind
 from tests.plugins.mlflow_server import Server
+from tests.waiting import LIMIT
 from tests.waiting import wait_until
 from toolkit import delivery
 from toolkit import rundir
@@ -44,16 +45,16 @@ def test_outage(server: Server, bench: Bench) -> None:
     env = {"MLFLOW_TRACKING_URI": server.uri}
     command = [sys.executable, "-m", "toolkit", "track", "--backend", "mlflow", "--"]
     with bench.started(*command, sys.executable, bench.script(SCRIPT), env=env) as process:
-        wait_until(lambda: _told(bench) > 100, 90)
+        wait_until(lambda: _told(bench) > 100)
         went = time.time()
         server.stop()
         wait_until(lambda: time.time() > went + AWAY_SECONDS, 2 * AWAY_SECONDS)
         server.start()
         came = time.time()
         before = _told(bench)
-        wait_until(lambda: _told(bench) > before, 90)
+        wait_until(lambda: _told(bench) > before)
         (bench.folder / "stop").touch()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, errors
 
     took = json.loads((bench.folder / "took.json").read_text())

@@ -15,8 +15,7 @@ import pytest
 from tests.plugins import wandb_reader
 from tests.plugins import wandb_teller
 from tests.plugins.wandb_environment import without_settings
-
-LIMIT = 60.0
+from tests.waiting import LIMIT
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,11 +14,10 @@ import psutil
 import pytest
 
 from tests.terminal import at_terminal
+from tests.waiting import LIMIT
 from tests.waiting import wait_until
 from toolkit import child
 from toolkit.errors import UsageError
-
-LIMIT = 30.0
 
 # Runs a command as `toolkit track` does, and writes down what became of it.
 DRIVER = """
@@ -54,7 +53,7 @@ class Command:
 
     def result(self) -> dict[str, Any]:
         """What the driver has seen, once it is done."""
-        wait_until(self.result_path.exists, LIMIT)
+        wait_until(self.result_path.exists)
         found: dict[str, Any] = json.loads(self.result_path.read_text(encoding="utf-8"))
         for stream in ("stdout", "stderr"):
             found[stream] = base64.b64decode(found[stream])
@@ -68,7 +67,7 @@ class Command:
     def written(self, name: str) -> str:
         """What the command has written into this file, once there is something."""
         path = self.folder / name
-        wait_until(lambda: path.exists() and path.stat().st_size, LIMIT)
+        wait_until(lambda: path.exists() and path.stat().st_size)
         return path.read_text(encoding="utf-8")
 
 
@@ -163,11 +162,11 @@ print("last words", flush=True)
 """
     with subprocess.Popen(command.argv(code), stdout=subprocess.PIPE) as process:
         driver = psutil.Process(process.pid)
-        wait_until(lambda: driver.status() == psutil.STATUS_STOPPED, LIMIT)
+        wait_until(lambda: driver.status() == psutil.STATUS_STOPPED)
         (script,) = driver.children()
-        wait_until(lambda: script.status() == psutil.STATUS_ZOMBIE, LIMIT)
+        wait_until(lambda: script.status() == psutil.STATUS_ZOMBIE)
         held_up_until = time.monotonic() + 0.3  # longer than we wait for output at a time
-        wait_until(lambda: time.monotonic() > held_up_until, LIMIT)
+        wait_until(lambda: time.monotonic() > held_up_until)
         driver.send_signal(signal.SIGCONT)
         output, _ = process.communicate(timeout=LIMIT)
 
@@ -252,7 +251,7 @@ time.sleep(600)
         grandchild = psutil.Process(int(command.written("ready")))
         process.send_signal(number)
         assert process.wait(LIMIT) == 0
-        wait_until(lambda: not grandchild.is_running(), LIMIT)
+        wait_until(lambda: not grandchild.is_running())
 
     assert command.result()["code"] == -number
     assert command.result()["interrupted_by"] == number
@@ -282,7 +281,7 @@ def test_terminal_output(command: Command) -> None:
     code = "import sys; print('é\\tone'); print('two', file=sys.stderr)"
     with at_terminal(command.argv(code)) as (terminal, _):
         result = command.result()
-        wait_until(lambda: "two" in terminal.shown(), LIMIT)
+        wait_until(lambda: "two" in terminal.shown())
 
         assert sorted(terminal.shown().split("\r\n")) == ["", "two", "é\tone"]
     assert (result["stdout"], result["stderr"]) == ("é\tone\n".encode(), b"two\n")
@@ -306,7 +305,7 @@ def test_size(command: Command) -> None:
                       *command.argv(SIZES)]) as (terminal, _):  # fmt: skip
         assert command.written("sizes").splitlines()[0] == "33x101"
         terminal.resize(50, 120)
-        wait_until(lambda: command.written("sizes").endswith("50x120\n"), LIMIT)
+        wait_until(lambda: command.written("sizes").endswith("50x120\n"))
 
 
 INTERRUPTED = """
@@ -346,7 +345,7 @@ def test_command_reads_the_terminal(command: Command) -> None:
     """The command can ask at the terminal, for it is the foreground job."""
     code = "open('answer', 'w').write(input('really? '))"
     with at_terminal(command.argv(code)) as (terminal, _):
-        wait_until(lambda: "really?" in terminal.shown(), LIMIT)
+        wait_until(lambda: "really?" in terminal.shown())
         terminal.type("yes\n")
 
         assert command.written("answer") == "yes"
@@ -360,7 +359,7 @@ def test_terminal_is_given_back(command: Command, code: str) -> None:
     text = after.read_text() + "open('after', 'w').write(input('again? '))"
     after.write_text(text)
     with at_terminal(argv) as (terminal, _):
-        wait_until(lambda: "again?" in terminal.shown(), LIMIT)
+        wait_until(lambda: "again?" in terminal.shown())
         terminal.type("yes\n")
 
         assert command.written("after") == "yes"
@@ -378,7 +377,7 @@ except UsageError:
     open("after", "w").write(input("again? "))
 """
     with at_terminal([sys.executable, "-c", code]) as (terminal, _):
-        wait_until(lambda: "again?" in terminal.shown(), LIMIT)
+        wait_until(lambda: "again?" in terminal.shown())
         terminal.type("yes\n")
 
         assert command.written("after") == "yes"
@@ -412,7 +411,7 @@ def test_ctrl_z(command: Command, pipe: str) -> None:
     shell = ["/usr/bin/env", "bash", "--norc", "--noprofile", "-i"]
     environ = {**os.environ, "PS1": "$ ", "HISTFILE": "/dev/null"}
     with at_terminal(shell, env=environ) as (terminal, bash):
-        wait_until(lambda: "$ " in terminal.shown(), LIMIT)
+        wait_until(lambda: "$ " in terminal.shown())
         terminal.type(" ".join(command.argv(STEPS)) + pipe + "\n")
         pid = int(command.written("steps").split()[0])
         tracked = psutil.Process(pid)
@@ -420,18 +419,18 @@ def test_ctrl_z(command: Command, pipe: str) -> None:
 
         terminal.type("\x1a")
         # Until the shell asks again: what is typed before that, it may throw away.
-        wait_until(lambda: "$ " in terminal.shown().partition("Stopped")[2], LIMIT)
+        wait_until(lambda: "$ " in terminal.shown().partition("Stopped")[2])
         assert tracked.status() == driver.status() == psutil.STATUS_STOPPED
         assert terminal.foreground() == bash.pid
 
         stopped_at = command.written("steps")
         terminal.type("fg\n")
-        wait_until(lambda: command.written("steps") != stopped_at, LIMIT)
-        wait_until(lambda: terminal.foreground() == pid, LIMIT)
+        wait_until(lambda: command.written("steps") != stopped_at)
+        wait_until(lambda: terminal.foreground() == pid)
         (command.folder / "enough").touch()
         assert command.result()["code"] == 0
-        wait_until(lambda: "last step" in terminal.shown(), LIMIT)
-        wait_until(lambda: terminal.foreground() == bash.pid, LIMIT)
+        wait_until(lambda: "last step" in terminal.shown())
+        wait_until(lambda: terminal.foreground() == bash.pid)
 
 
 def test_ctrl_z_without_a_shell(command: Command) -> None:
@@ -449,7 +448,7 @@ def test_stopped_without_a_terminal(command: Command) -> None:
     with subprocess.Popen(command.argv(STEPS), start_new_session=True) as process:
         pid = int(command.written("steps").split()[0])
         os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, LIMIT)
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
         os.kill(pid, signal.SIGCONT)
         (command.folder / "enough").touch()
         assert process.wait(LIMIT) == 0
@@ -462,11 +461,11 @@ def test_background_job(command: Command) -> None:
     shell = ["/usr/bin/env", "bash", "--norc", "--noprofile", "-i"]
     environ = {**os.environ, "PS1": "$ ", "HISTFILE": "/dev/null"}
     with at_terminal(shell, env=environ) as (terminal, bash):
-        wait_until(lambda: "$ " in terminal.shown(), LIMIT)
+        wait_until(lambda: "$ " in terminal.shown())
         terminal.type(" ".join(command.argv(STEPS)) + " &\n")
         command.written("steps")
         assert terminal.foreground() == bash.pid
         (command.folder / "enough").touch()
 
         assert command.result()["code"] == 0
-        wait_until(lambda: "last step" in terminal.shown(), LIMIT)
+        wait_until(lambda: "last step" in terminal.shown())

@@ -37,7 +37,7 @@ def _kill_once(bench: Bench, first: int, run_id: str, generator: random.Random) 
     path = bench.folder / "acknowledged"
     path.unlink(missing_ok=True)
     with bench.started(sys.executable, bench.script(SCRIPT), str(first), run_id) as process:
-        wait_until(lambda: path.exists() and path.stat().st_size, 60)
+        wait_until(lambda: path.exists() and path.stat().st_size)
         time.sleep(generator.uniform(0, 0.02))  # the random moment itself
         process.kill()
     lines = path.read_text().split("\n")[:-1]

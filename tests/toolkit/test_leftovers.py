@@ -13,6 +13,7 @@ from tests.processes import kill
 from tests.processes import line_from
 from tests.processes import python
 from tests.processes import tell
+from tests.waiting import LIMIT
 from tests.waiting import wait_until
 from toolkit import leftovers
 
@@ -151,7 +152,7 @@ def test_guard_acts_when_its_process_is_killed(run: Path) -> None:
             assert rank.poll() is None
             kill(watching)
 
-            assert rank.wait(30) == -signal.SIGTERM
+            assert rank.wait(LIMIT) == -signal.SIGTERM
 
 
 def test_dismissed_guard_does_nothing(run: Path) -> None:
@@ -165,7 +166,7 @@ def test_dismissed_guard_does_nothing(run: Path) -> None:
         (guard,) = psutil.Process(watching.pid).children()
         tell(watching, "leftovers.dismiss(guard)")
         line_from(watching)
-        wait_until(lambda: not is_alive(guard.pid), 30)
+        wait_until(lambda: not is_alive(guard.pid))
         kill(watching)
 
         assert rank.poll() is None
@@ -182,7 +183,7 @@ def test_guard_is_deaf_to_the_terminal(run: Path) -> None:
             guard.send_signal(number)
         kill(watching)
 
-        assert rank.wait(30) == -signal.SIGTERM
+        assert rank.wait(LIMIT) == -signal.SIGTERM
 
 
 def test_guard_holds_no_stream(run: Path) -> None:
@@ -221,7 +222,7 @@ def test_dismissing_a_guard_that_is_gone(run: Path) -> None:
         line_from(watching)
         (guard,) = psutil.Process(watching.pid).children()
         guard.kill()
-        wait_until(lambda: not is_alive(guard.pid), 30)
+        wait_until(lambda: not is_alive(guard.pid))
         tell(watching, "leftovers.dismiss(guard)")
 
         assert line_from(watching) == "done"

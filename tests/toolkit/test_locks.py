@@ -229,4 +229,4 @@ def test_interrupted_acquiring(path: Path) -> None:
     """A process that waits for a lock can be ended, and leaves nothing locked."""
     with Lock.acquire(path), python(HOLDER, path) as waiting:
         kill(waiting)
-    wait_until(lambda: not Lock.is_held(path), 10)
+    wait_until(lambda: not Lock.is_held(path))

@@ -296,7 +296,7 @@ _SYNTAX = "password token api_key -- = : :// @ Bearer authorization *** None a 7
 _FRAGMENTS = st.sampled_from([*_TOKENS.values(), *_SYNTAX.split(), *" \n\t'\"\\"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(_FRAGMENTS | st.text(max_size=5), max_size=15))
 def test_text_is_idempotent(pieces: list[str]) -> None:
     """Masking a masked text changes nothing."""
@@ -306,14 +306,14 @@ def test_text_is_idempotent(pieces: list[str]) -> None:
     assert redactor.text(once) == once
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.characters(exclude_characters="=:-@"), max_size=60))
 def test_text_without_assignments_is_unchanged(text: str) -> None:
     """Text that has no assignment, URL or token in it stays as it is."""
     assert Redactor().text(text) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_FRAGMENTS | st.text(max_size=5), max_size=8).map("".join))
 def test_no_token_survives(around: str) -> None:
     """A token between spaces is masked whatever stands around it."""

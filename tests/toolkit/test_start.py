@@ -12,6 +12,7 @@ import pytest
 from tests.commands import Bench
 from tests.commands import of_kind
 from tests.commands import status
+from tests.waiting import LIMIT
 from tests.waiting import wait_until
 from toolkit import rundir
 from toolkit.events import ConfusionMatrix
@@ -163,7 +164,7 @@ def test_live_run_is_not_resumed(bench: Bench) -> None:
     """Resuming a run that still lives is refused, naming its process and host; exit 2."""
     script = bench.script(ENDLESS)
     with bench.started(sys.executable, script) as process:
-        wait_until(lambda: (bench.folder / "ready").exists(), 60)
+        wait_until(lambda: (bench.folder / "ready").exists())
         run = bench.only_run()
         done = bench.toolkit("track", "--resume", run.path.name, "--", "true")
         assert done.returncode == 2
@@ -316,9 +317,9 @@ def test_runs_list_as_json(bench: Bench) -> None:
 def test_signal_without_track(bench: Bench) -> None:
     """SIGTERM of a script that owns its run leaves it to be settled: KILLED."""
     with bench.started(sys.executable, bench.script(ENDLESS)) as process:
-        wait_until(lambda: (bench.folder / "ready").exists(), 60)
+        wait_until(lambda: (bench.folder / "ready").exists())
         os.kill(process.pid, signal.SIGTERM)
-        process.wait(30)
+        process.wait(LIMIT)
     bench.toolkit("runs", "list")
 
     assert status(bench.only_run()) == "KILLED"

@@ -12,6 +12,7 @@ import pytest
 from tests.commands import Bench
 from tests.commands import of_kind
 from tests.commands import status
+from tests.waiting import LIMIT
 from tests.waiting import wait_until
 from toolkit import lifecycle
 from toolkit.events import Ended
@@ -117,7 +118,7 @@ def test_only_the_owner_writes_the_end(bench: Bench) -> None:
 
 def _ready(bench: Bench) -> int:
     path = bench.folder / "ready"
-    wait_until(lambda: path.exists() and path.read_text() != "", 60)
+    wait_until(lambda: path.exists() and path.read_text() != "")
     return int(path.read_text())
 
 
@@ -142,7 +143,7 @@ def test_interrupted_track(bench: Bench, number: signal.Signals, exit_code: int)
     with bench.started(*_track(bench, sys.executable, script)) as process:
         pid = _ready(bench)
         process.send_signal(number)
-        assert process.wait(30) == exit_code
+        assert process.wait(LIMIT) == exit_code
 
     assert _is_gone(pid)
     assert status(bench.only_run()) == "KILLED"
@@ -152,7 +153,7 @@ def test_killed_script(bench: Bench) -> None:
     """SIGKILL of the script: KILLED, exit code 137, nothing acknowledged is lost."""
     with bench.started(*_track(bench, sys.executable, bench.script(LOGGING))) as process:
         os.kill(_ready(bench), signal.SIGKILL)
-        assert process.wait(30) == 137
+        assert process.wait(LIMIT) == 137
 
     steps = [event.step for event in of_kind(bench.only_run(), Metrics)]
     assert steps == list(range(len(steps)))
@@ -165,7 +166,7 @@ def test_killed_track_takes_the_command_along(bench: Bench) -> None:
     with bench.started(*_track(bench, sys.executable, bench.script(LOGGING))) as process:
         pid = _ready(bench)
         process.kill()
-        wait_until(lambda: _is_gone(pid), 30)
+        wait_until(lambda: _is_gone(pid))
 
     run = bench.only_run()
     assert status(run) == "UNSETTLED"
@@ -183,7 +184,7 @@ def test_killed_rank(bench: Bench) -> None:
     """A launcher reports a killed rank as plain exit 1; the run was killed all the same."""
     with bench.started(*_launcher(bench)) as process:
         os.kill(_ready(bench), signal.SIGKILL)
-        assert process.wait(30) == 1
+        assert process.wait(LIMIT) == 1
 
     assert status(bench.only_run()) == "KILLED"
 
@@ -193,7 +194,7 @@ def test_killed_launcher_leaves_no_rank_behind(bench: Bench) -> None:
     with bench.started(*_launcher(bench)) as process:
         rank = _ready(bench)
         os.kill(psutil.Process(rank).ppid(), signal.SIGKILL)
-        assert process.wait(30) == 137
+        assert process.wait(LIMIT) == 137
 
     assert _is_gone(rank)
     assert status(bench.only_run()) == "KILLED"
@@ -242,7 +243,7 @@ def test_closed_streams(bench: Bench) -> None:
     """A shell that closed standard input takes nothing away from the run."""
     command = f"{sys.executable} -m toolkit track -- echo hello <&-"
     with bench.started("sh", "-c", command) as process:
-        said, errors = process.communicate(timeout=60)
+        said, errors = process.communicate(timeout=LIMIT)
 
     assert (process.returncode, said) == (0, "hello\n"), errors
     assert status(bench.only_run()) == "FINISHED"

@@ -22,6 +22,7 @@ from tests.conftest import run_info
 from tests.recipes.launching import RECIPES
 from tests.recipes.taxoclass.models import random_model
 from tests.recipes.taxoclass.strategies import taxonomies
+from tests.waiting import LIMIT
 from toolkit import rundir
 from toolkit.errors import UsageError
 from toolkit.events import Artifact
@@ -148,7 +149,7 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path, model: Path) -> No
     writer.stdout.close()
     message = writer.stderr.read()
     writer.stderr.close()
-    assert writer.wait(timeout=60) == 141
+    assert writer.wait(timeout=LIMIT) == 141
     assert json.loads(first)["id"] == 1
     assert message == ""
 
