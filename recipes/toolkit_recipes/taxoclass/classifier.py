@@ -20,7 +20,9 @@ class ClassMatcher(nn.Module):
     """Scores document vectors against all classes.
 
     The bilinear form starts as a multiple of the identity where both sides come from one encoder,
-    so that an untrained classifier ranks by the similarity of document and class name.
+    so that an untrained classifier ranks by the similarity of document and class name. Dropout
+    leaves out the same features of all documents, so that a step learns the same whatever parts its
+    documents are dealt in.
 
     Args:
         document_width: of the document vectors.
@@ -54,7 +56,8 @@ class ClassMatcher(nn.Module):
         """Return logits [documents, classes] of document vectors [documents, width]."""
         with torch.autocast(vectors.device.type, enabled=False):
             classes = self.class_encoder(self.class_features)
-            documents = self.dropout(vectors.float())
+            kept = self.dropout(classes.new_ones(1, vectors.shape[1]))
+            documents = vectors.float() * kept
             logits: Tensor = documents @ self.bilinear @ classes.T + self.class_bias(classes).T
             return logits
 

@@ -4,7 +4,8 @@ A step learns from an effective batch of documents that all processes agree on. 
 its share, in ``accumulation`` parts, and the gradients add up to that of the loss of the whole
 batch: the sum over classes (eq. 8), averaged over documents. So the loss depends neither on the
 number of processes nor on accumulation. The random numbers of a step follow from the seed and the
-number of the step, so that a resumed run draws what the first one would have drawn.
+number of the step and are the same in each part, so that a resumed run draws what the first one
+would have drawn, and the class encoder leaves out the same everywhere.
 """
 
 from __future__ import annotations
@@ -171,10 +172,10 @@ class Learner:
             targets: [batch, classes] in [0, 1]; -1 counts for nothing.
         """
         self._set_rates(number)
-        torch.manual_seed(self._seed_of(number))
         self.module.train()
         total = torch.zeros((), device=self.accelerator.device)
         for part in self._parts(rows):
+            torch.manual_seed(self.options.seed * 1_000_003 + number)
             loss = self._loss(rows, part, targets)
             self.accelerator.backward(loss)
             total += loss.detach()
@@ -242,11 +243,6 @@ class Learner:
         factor = self.options.schedule.factor(step)
         for group in self._optimizer.param_groups:
             group["lr"] = group["highest_lr"] * factor
-
-    def _seed_of(self, step: int) -> int:
-        world: int = self.accelerator.num_processes
-        rank: int = self.accelerator.process_index
-        return (self.options.seed * 1_000_003 + step) * world + rank
 
 
 def predict(

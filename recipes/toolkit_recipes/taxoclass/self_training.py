@@ -59,17 +59,15 @@ def entropy(probabilities: Tensor) -> Tensor:
     return -(p * p.log() + (1 - p) * (1 - p).log())
 
 
-def binary_kl(targets: Tensor, logits: Tensor) -> Tensor:
-    """Return KL(q || p) of the yes-no distributions of each document and class, in nats.
+def divergence(cross_entropy: float, targets: Tensor) -> float:
+    """Return the mean over documents of KL(q || p), summed over the classes, in nats.
 
     Args:
-        targets: q in [0, 1].
-        logits: of p, the same shape.
+        cross_entropy: of q and p, summed over the classes, mean over documents: what a step
+            minimises, since the entropy of q is what it is.
+        targets: q in [0, 1], [documents, classes].
     """
-    cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, targets, reduction="none"
-    )
-    return cross_entropy - entropy(targets)
+    return cross_entropy - entropy(targets).sum(dim=1).mean().item()
 
 
 @frozen
@@ -204,8 +202,7 @@ class SelfTraining:
             targets = memory.targets[number * size : number * size + len(window[number])]
             step = progress.step - self.first_step
             loss = self.learner.step(step, window[number], targets)
-            divergence = loss - entropy(targets).sum(dim=1).mean().item()
-            self._log_step(progress, divergence)
+            self._log_step(progress, divergence(loss, targets))
             progress = attrs.evolve(progress, step=progress.step + 1, in_window=number + 1)
             if progress.in_window == len(window):
                 progress = attrs.evolve(progress, iteration=progress.iteration + 1, in_window=0)
@@ -245,11 +242,11 @@ class SelfTraining:
         }
         self.journal.run.log_metrics(values, step=progress.step)
 
-    def _log_step(self, progress: Progress, divergence: float) -> None:
+    def _log_step(self, progress: Progress, loss: float) -> None:
         done = progress.step - self.first_step
         if done % self.journal.log_interval == 0:
             epoch = done * self.config.batch_size / len(self.learner.documents)
-            values = {"stage4/self_train_loss": divergence, "stage4/epoch": epoch}
+            values = {"stage4/self_train_loss": loss, "stage4/epoch": epoch}
             self.journal.run.log_metrics(values, step=progress.step)
 
     def _save(self, progress: Progress, memory: Memory) -> None:

@@ -34,7 +34,6 @@ METRICS = {
 }
 SETTINGS = (
     "seed=7",
-    "classifier.dropout=0",  # what it leaves out depends on how documents are dealt to processes
     "self_training.iterations=2",
     "self_training.refresh_every=5",
 )
