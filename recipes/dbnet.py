@@ -1,0 +1,90 @@
+"""Train DBNet to find text on pages.
+
+    accelerate launch recipes/dbnet.py [preset=NAME] [config=FILE] [key=value ...]
+
+``help`` lists the keys. Without ``data.train=FOLDER`` it learns from generated receipts.
+"""
+
+from __future__ import annotations
+
+import toolkit
+from toolkit_recipes.config import as_dict
+from toolkit_recipes.dbnet.dataset import TrainingPages
+from toolkit_recipes.dbnet.epochs import Keeper
+from toolkit_recipes.dbnet.evaluation import Evaluator
+from toolkit_recipes.dbnet.loading import Share
+from toolkit_recipes.dbnet.loading import steps_per_epoch
+from toolkit_recipes.dbnet.loading import training_steps
+from toolkit_recipes.dbnet.losses import DBLoss
+from toolkit_recipes.dbnet.network import build_network
+from toolkit_recipes.dbnet.pages import find_pages
+from toolkit_recipes.dbnet.presets import PRESETS
+from toolkit_recipes.dbnet.presets import DbnetConfig
+from toolkit_recipes.dbnet.recording import Recording
+from toolkit_recipes.dbnet.trainer import Trainer
+from toolkit_recipes.loop import environment
+from toolkit_recipes.loop import main_process_first
+from toolkit_recipes.loop import run_recipe
+from toolkit_recipes.loop import start_accelerator
+from toolkit_recipes.loop import start_reporter
+
+
+def main(config: DbnetConfig) -> None:
+    """Train epoch by epoch, measure after each, and test the best network at the end."""
+    pages = find_pages(config)
+    accelerator = start_accelerator(config.mixed_precision, config.seed)
+    reporter = start_reporter(accelerator)
+    with main_process_first(accelerator):
+        network, origin = build_network(config.model)
+    training = config.training
+    share = Share.of(training, accelerator)
+    steps = steps_per_epoch(len(pages.train), training.batch_size)
+    loss = DBLoss(config.loss, config.model.k)
+    trainer = Trainer.create(accelerator, network, loss, training, training.epochs * steps)
+    evaluator = Evaluator(accelerator, loss, config, reporter)
+
+    with toolkit.start_run(project="ocr-receipt-detection", tags=["baseline", "dbnet"]) as run:
+        recording = Recording(
+            run,
+            reporter,
+            log_interval=config.log_interval,
+            steps_per_epoch=steps,
+            num_processes=accelerator.num_processes,
+        )
+        setting = environment(accelerator, config.seed) | {"backbone_weights": origin}
+        recording.begin(as_dict(config), setting, pages)
+        keeper = Keeper.create(run, accelerator, config, pages)
+        progress, best = keeper.restore(trainer)
+        batches = training_steps(
+            TrainingPages(
+                pages.train,
+                config.evaluation.long_side,
+                config.augmentation,
+                config.targets,
+                config.seed,
+            ),
+            share,
+            range(progress.epoch, training.epochs),
+            config.data.workers,
+        )
+        while not progress.is_over:
+            reporter.stage(f"Epoch {progress.epoch + 1} of {training.epochs}")
+            recording.resume_timing()
+            for _ in reporter.track(range(steps), "training"):
+                parts = next(batches)
+                losses = trainer.step(progress.step, parts)
+                rate = trainer.schedule.rate(progress.step)
+                recording.step(progress, losses, rate, parts)
+                progress = progress.after_step()
+            measured = evaluator.measure(trainer.best_guess, pages.val, "validation")
+            recording.epoch(progress, measured)
+            progress, best = keeper.end_epoch(trainer, progress, best, measured.figures)
+
+        network.load_state_dict(best)
+        test = evaluator.measure(network, pages.test, "test") if pages.test else None
+        recording.end(progress, test)
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    run_recipe(main, DbnetConfig, PRESETS)

@@ -1,0 +1,161 @@
+"""What happens between epochs: the best network, saved models, checkpoints, when to stop."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from accelerate import Accelerator
+from attrs import frozen
+
+from toolkit.run import Run
+from toolkit_recipes.config import as_dict
+from toolkit_recipes.dbnet.model_files import save_network
+from toolkit_recipes.dbnet.network import DBNet
+from toolkit_recipes.dbnet.pages import Pages
+from toolkit_recipes.dbnet.presets import DbnetConfig
+from toolkit_recipes.dbnet.trainer import Trainer
+from toolkit_recipes.storage import Checkpoint
+from toolkit_recipes.storage import Checkpoints
+from toolkit_recipes.storage import Tensors
+from toolkit_recipes.storage import content_key
+from toolkit_recipes.storage import from_main_process
+
+
+@frozen
+class Progress:
+    """Where training stands; survives in a checkpoint."""
+
+    step: int = 0
+    """Steps that are over."""
+    hmeans: tuple[float, ...] = ()
+    """val/hmean after each epoch."""
+    is_over: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are over."""
+        return len(self.hmeans)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the highest val/hmean, the first of equals; 0 before any."""
+        return self.hmeans.index(max(self.hmeans)) + 1 if self.hmeans else 0
+
+    def saved(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return attrs.asdict(self)
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Any]) -> Progress:
+        """Read what :meth:`saved` returned and JSON changed."""
+        return cls(**dict(saved) | {"hmeans": tuple(saved["hmeans"])})
+
+    def after_step(self) -> Progress:
+        """Return what holds after one more step."""
+        return attrs.evolve(self, step=self.step + 1)
+
+    def after_epoch(self, hmean: float, epochs: int, patience: int) -> Progress:
+        """Return what holds after one more epoch; training is over at its end or out of patience.
+
+        Args:
+            hmean: val/hmean of the epoch.
+            epochs: most epochs.
+            patience: epochs without a higher hmean before stopping.
+        """
+        then = attrs.evolve(self, hmeans=(*self.hmeans, hmean))
+        out_of_patience = then.epoch - then.best_epoch >= patience
+        return attrs.evolve(then, is_over=then.epoch >= epochs or out_of_patience)
+
+    def is_among_best(self, count: int) -> bool:
+        """Whether fewer than ``count`` earlier epochs were at least as good as the last one."""
+        return sum(hmean >= self.hmeans[-1] for hmean in self.hmeans[:-1]) < count
+
+
+@frozen(eq=False)
+class Keeper:
+    """Keeps what a run learns: a checkpoint to go on from, and models to be used.
+
+    Args:
+        run: gets the models as artifacts.
+        checkpoints: the last state.
+        config: of the run.
+    """
+
+    run: Run
+    checkpoints: Checkpoints
+    config: DbnetConfig
+
+    @classmethod
+    def create(
+        cls, run: Run, accelerator: Accelerator, config: DbnetConfig, pages: Pages
+    ) -> Keeper:
+        """Keep checkpoints in the run's folder, found again by what they were made from."""
+        folder = from_main_process(accelerator, str(run.dir) if run.dir else None)
+        names = [[page.name for page in part] for part in (pages.train, pages.val)]
+        key = content_key(as_dict(config), names, accelerator.mixed_precision)
+        home = Path(folder) / "checkpoints" if folder else None
+        return cls(run, Checkpoints(home, key, accelerator), config)
+
+    def restore(self, trainer: Trainer) -> tuple[Progress, Tensors]:
+        """Go back to the last checkpoint; returns where training stands and the best weights."""
+        checkpoint = self.checkpoints.load()
+        if checkpoint is None:
+            return Progress(), {}
+        trainer.restore(checkpoint.weights, checkpoint.optimizer)
+        return Progress.restored(checkpoint.progress), checkpoint.best
+
+    def end_epoch(
+        self,
+        trainer: Trainer,
+        before: Progress,
+        best: Tensors,
+        figures: Mapping[str, float],
+    ) -> tuple[Progress, Tensors]:
+        """Keep what an epoch has brought.
+
+        A model becomes an artifact ``model-epoch-01`` ... of the run where it is among the
+        ``training.keep`` best so far, or the last one; the newest of them is ``latest``, and the
+        best one ``best``.
+
+        Args:
+            trainer: after the epoch's steps.
+            before: progress with the epoch's steps, but not yet its end.
+            best: weights of the best network before.
+            figures: of the validation.
+
+        Returns:
+            Progress and best weights after the epoch.
+        """
+        training = self.config.training
+        progress = before.after_epoch(figures["hmean"], training.epochs, training.patience)
+        network = trainer.best_guess
+        is_best = progress.best_epoch == progress.epoch
+        if is_best:
+            best = {name: value.cpu().clone() for name, value in network.state_dict().items()}
+        if progress.is_among_best(training.keep) or progress.is_over:
+            self._keep_model(network, progress.epoch, figures, is_best=is_best)
+        self.checkpoints.save(
+            Checkpoint(trainer.weights(), best, trainer.optimizer_state(), progress.saved())
+        )
+        return progress, best
+
+    def _keep_model(
+        self, network: DBNet, epoch: int, figures: Mapping[str, float], *, is_best: bool
+    ) -> None:
+        if not self.checkpoints.accelerator.is_main_process:
+            return
+        name = f"model-epoch-{epoch:02}"
+        with tempfile.TemporaryDirectory() as folder:
+            save_network(Path(folder) / name, network, self.config, figures)
+            self.run.log_artifacts(
+                Path(folder) / name,
+                name,
+                name=name,
+                type="model",
+                aliases=["latest", "best"] if is_best else ["latest"],
+                move=True,
+            )

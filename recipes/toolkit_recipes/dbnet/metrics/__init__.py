@@ -1,0 +1,1 @@
+"""Measures of text detection: ICDAR by overlap, CLEval by characters, recall by height."""

@@ -1,0 +1,243 @@
+"""From a probability map to the outlines of texts (section 3.5 of the paper).
+
+Each connected patch of pixels that probably belong to a text is a kernel. A quadrilateral is the
+smallest rectangle around it, a polygon its outline; either is moved outwards by the distance that
+exactly undoes the shrinking of the training targets, unless a factor is given.
+
+OpenCV puts pixel centres on whole numbers. Targets are drawn so that the line through the centres
+of a kernel's outermost pixels is the kernel's own outline, so OpenCV's contours need only be moved
+by half a pixel into the coordinates of maps and pages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from attrs import frozen
+from cv2.typing import MatLike as Contour
+from numpy.typing import NDArray
+
+from toolkit_recipes.dbnet import polygons
+from toolkit_recipes.dbnet.annotations import Detection
+from toolkit_recipes.dbnet.polygons import Polygon
+from toolkit_recipes.dbnet.presets import PostprocessConfig
+
+Floats = NDArray[np.float64]
+Map = NDArray[np.float32]
+F = TypeVar("F", float, Floats)
+
+_THINNEST = 0.5
+"""Width of a kernel of one row of pixels, in pixels: anything from 0 to 1 is drawn as that."""
+_DEVIATION = 0.002
+"""Most that a simplified outline differs from the outline, times its length."""
+_LEAST_DEVIATION = 0.5
+"""The same in pixels, where that is more: the steps from pixel to pixel."""
+
+
+@frozen(eq=False)
+class _Rectangles:
+    """n rectangles: ``centre`` [n, 2], ``sides`` [n, 2], ``along`` [n, 2]: direction of side 0."""
+
+    centre: Floats
+    sides: Floats
+    along: Floats
+
+    def corners(self, distance: Floats | float) -> Floats:
+        """Corners [n, 4, 2], clockwise on the screen, the sides moved outwards by [n] or all."""
+        half = self.sides / 2 + np.reshape(distance, (-1, 1))
+        one = self.along * half[:, :1]
+        other = self.along[:, ::-1] * (-1.0, 1.0) * half[:, 1:]
+        turns = np.stack((-one - other, one - other, one + other, other - one), axis=1)
+        corners: Floats = self.centre[:, None] + turns
+        return corners
+
+
+def find_texts(
+    prob: Map, config: PostprocessConfig, shrink_ratio: float, size: tuple[int, int]
+) -> list[Detection]:
+    """Find the texts of a page.
+
+    A text's score is the mean probability within its kernel: in the smallest rectangle around it
+    for quadrilaterals, in its outline for polygons. A pixel that is no number is no text. A hole
+    in a kernel belongs to it, though there may be other kernels in the hole.
+
+    Args:
+        prob: probability map [h, w] of the whole page.
+        config: thresholds, shape and limits; sizes are in pixels of the map.
+        shrink_ratio: r of the targets that the network learned from.
+        size: height and width of the page.
+
+    Returns:
+        The texts in coordinates of the page and cut to it, surest first.
+    """
+    prob = np.asarray(prob, dtype=np.float32)
+    contours = _contours(prob, config.thresh)
+    if not contours:
+        return []
+    page = _Page(prob.shape, size)
+    if config.shape == "quad":
+        return _quads(prob, contours, config, shrink_ratio, page)
+    return _polygons(prob, contours, config, shrink_ratio, page)
+
+
+@frozen
+class _Page:
+    """Height and width of a map, and of the page that it is of."""
+
+    map_size: tuple[int, ...]
+    size: tuple[int, int]
+
+    def place(self, outlines: Floats) -> Floats:
+        """Move corners [..., 2] from the map, pixel centres on whole numbers, to the page."""
+        (map_height, map_width), (height, width) = self.map_size, self.size
+        return (outlines + 0.5) * (width / map_width, height / map_height)
+
+
+def _contours(prob: Map, thresh: float) -> list[Contour]:
+    """Outer contours [n, 1, 2] of the kernels, pixel centres on whole numbers."""
+    if not prob.size:
+        return []
+    likely = (prob >= np.float32(thresh)).view(np.uint8)
+    contours, family = cv2.findContours(likely, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = np.flatnonzero(family[0, :, 3] < 0).tolist() if len(contours) else []
+    return [contours[i] for i in outer]
+
+
+def _quads(
+    prob: Map,
+    contours: Sequence[Contour],
+    config: PostprocessConfig,
+    shrink_ratio: float,
+    page: _Page,
+) -> list[Detection]:
+    kernels = _rectangles(contours)
+    area, length = kernels.sides.prod(axis=1), 2 * kernels.sides.sum(axis=1)
+    distance = _growth(area, length, config, shrink_ratio)
+    large = np.flatnonzero(kernels.sides.min(axis=1) + 2 * distance >= config.min_size)
+    scores = _rectangle_scores(prob, kernels.corners(0.0)[large])
+    best = _best(scores, config)
+    height, width = page.size
+    outlines = page.place(kernels.corners(distance)[large[best]]).clip(0, (width, height))
+    return [
+        Detection(outline, scores[i]) for outline, i in zip(_ordered(outlines), best, strict=True)
+    ]
+
+
+def _polygons(
+    prob: Map,
+    contours: Sequence[Contour],
+    config: PostprocessConfig,
+    shrink_ratio: float,
+    page: _Page,
+) -> list[Detection]:
+    rectangles = _rectangles(contours)
+    kernels = [
+        _simplified(contour, corners)
+        for contour, corners in zip(contours, rectangles.corners(0.0), strict=True)
+    ]
+    area = np.array([polygons.area(kernel) for kernel in kernels])
+    length = np.array([polygons.perimeter(kernel) for kernel in kernels])
+    distance = _growth(area, length, config, shrink_ratio)
+    short_side = rectangles.sides.min(axis=1) + 2 * distance
+    large = np.flatnonzero(short_side >= config.min_size).tolist()
+    scores = [_contour_score(prob, contours[i]) for i in large]
+    found = []
+    for i in _best(scores, config):
+        kernel = large[i]
+        outline = _grown(kernels[kernel], distance[kernel], page)
+        if outline is not None:
+            found.append(Detection(outline, scores[i]))
+    return found
+
+
+def _simplified(contour: Contour, rectangle: Polygon) -> Polygon:
+    """Outline [n, 2] of a kernel without the steps; the rectangle around it where it is a line."""
+    length = cv2.arcLength(contour, True)
+    outline = cv2.approxPolyDP(contour, max(_DEVIATION * length, _LEAST_DEVIATION), True)[:, 0]
+    if cv2.contourArea(outline) <= _THINNEST * length / 2:
+        return rectangle
+    return outline.astype(np.float64)
+
+
+def _grown(kernel: Polygon, distance: float, page: _Page) -> Polygon | None:
+    """Outline of the text on the page; None if it is too small for the clipping library."""
+    height, width = page.size
+    visible = [
+        part
+        for text in polygons.expand(kernel, distance)
+        for part in polygons.clip(page.place(_smooth(text)), width, height)
+    ]
+    return polygons.ordered(max(visible, key=polygons.area)) if visible else None
+
+
+def _smooth(outline: Polygon) -> Polygon:
+    """Outline without the many corners of rounded ones."""
+    points = cv2.approxPolyDP(outline.astype(np.float32), _LEAST_DEVIATION, True)
+    return points[:, 0].astype(np.float64)
+
+
+def _rectangles(contours: Sequence[Contour]) -> _Rectangles:
+    """The smallest rectangles around contours; as wide as the thinnest kernel at least."""
+    found = [(*centre, *sides, turn) for centre, sides, turn in map(cv2.minAreaRect, contours)]
+    table = np.array(found, dtype=np.float64)
+    turn = np.deg2rad(table[:, 4])
+    along = np.stack((np.cos(turn), np.sin(turn)), axis=1)
+    return _Rectangles(table[:, :2], np.maximum(table[:, 2:4], _THINNEST), along)
+
+
+def _growth(area: F, length: F, config: PostprocessConfig, shrink_ratio: float) -> F:
+    """Distance between the outlines of kernels and of their texts."""
+    if config.unclip:
+        return config.unclip * area / length
+    return polygons.inverse_distance(area, length, shrink_ratio)
+
+
+def _rectangle_scores(prob: Map, corners: Floats) -> list[float]:
+    """Mean probability in each of n rectangles [n, 4, 2], rounded to pixels."""
+    rounded = np.rint(corners).astype(np.int32)
+    low, high = rounded.min(axis=1).clip(0), rounded.max(axis=1) + 1
+    scores = []
+    moved = rounded - low[:, None]
+    for rectangle, (left, top), (right, bottom) in zip(
+        moved, low.tolist(), high.tolist(), strict=True
+    ):
+        window = prob[top:bottom, left:right]
+        inside = np.zeros(window.shape, np.uint8)
+        cv2.fillConvexPoly(inside, rectangle, (1,))
+        scores.append(_mean(window, inside))
+    return scores
+
+
+def _contour_score(prob: Map, contour: Contour) -> float:
+    """Mean probability in a contour, its pixels included."""
+    left, top, width, height = cv2.boundingRect(contour)
+    window = prob[top : top + height, left : left + width]
+    inside = np.zeros(window.shape, np.uint8)
+    cv2.fillPoly(inside, [contour], (1,), offset=(-left, -top))
+    return _mean(window, inside)
+
+
+def _mean(window: Map, inside: NDArray[np.uint8]) -> float:
+    """Mean probability where ``inside`` is 1; pixels that are no numbers are 0."""
+    mean = cv2.mean(window, inside)[0]
+    if math.isfinite(mean):
+        return mean
+    return cv2.mean(np.where(np.isfinite(window), window, np.float32(0)), inside)[0]
+
+
+def _best(scores: Sequence[float], config: PostprocessConfig) -> list[int]:
+    """Places of the scores that are high enough, highest first, as many as are wanted."""
+    order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    return [i for i in order if scores[i] >= config.box_thresh][: config.max_candidates]
+
+
+def _ordered(quads: Floats) -> Floats:
+    """Turn [n, 4, 2] so that each begins at the corner nearest to the top left (x + y)."""
+    first = quads.sum(axis=2).argmin(axis=1)
+    corners = (first[:, None] + np.arange(4)) % 4
+    ordered: Floats = quads[np.arange(len(quads))[:, None], corners]
+    return ordered

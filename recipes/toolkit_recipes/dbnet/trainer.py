@@ -1,0 +1,174 @@
+"""Optimizer steps of the network, spread over all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
+from typing import Any
+from typing import cast
+
+import torch
+from accelerate import Accelerator
+from attrs import field
+from attrs import frozen
+from torch import Tensor
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from toolkit_recipes.dbnet.dataset import TrainingBatch
+from toolkit_recipes.dbnet.dataset import normalised
+from toolkit_recipes.dbnet.losses import BatchTargets
+from toolkit_recipes.dbnet.losses import DBLoss
+from toolkit_recipes.dbnet.losses import Losses
+from toolkit_recipes.dbnet.network import DBNet
+from toolkit_recipes.dbnet.presets import TrainingConfig
+from toolkit_recipes.dbnet.schedule import Schedule
+from toolkit_recipes.storage import Tensors
+
+MOMENTUM = 0.9
+AVERAGED = "averaged."
+"""Prefix of the running mean's weights among those of a checkpoint."""
+
+
+@frozen(eq=False)
+class Trainer:
+    """A network, its optimizer and the running mean of its weights; build it with :meth:`create`.
+
+    Every process holds a copy of the network, and their gradients are averaged at each step.
+    """
+
+    accelerator: Accelerator
+    network: DBNet
+    """The bare network, which shares its weights with the one that is trained."""
+    loss: DBLoss
+    schedule: Schedule
+    clip_norm: float
+    layout: torch.memory_format
+    """Of images in memory."""
+    _trained: nn.Module = field(repr=False)
+    _optimizer: Any = field(repr=False)
+    _mean: AveragedModel | None = field(repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        accelerator: Accelerator,
+        network: DBNet,
+        loss: DBLoss,
+        config: TrainingConfig,
+        steps: int,
+    ) -> Trainer:
+        """Put the network where it is to learn and make its optimizer.
+
+        Args:
+            accelerator: knows device, processes and number format.
+            network: as it is to start.
+            loss: what is minimised.
+            config: of the optimizer.
+            steps: of the whole training.
+        """
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        network.to(accelerator.device, memory_format=layout)  # type: ignore[call-overload]
+        optimizer = _optimizer(network, config)
+        mean = None
+        if config.ema:
+            average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+            mean = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+        compiled = torch.compile(network) if config.compile else network
+        trained, prepared = accelerator.prepare(compiled, optimizer)
+        schedule = Schedule(config.lr, steps, round(config.warmup * steps), config.schedule)
+        return cls(
+            accelerator,
+            network,
+            loss,
+            schedule,
+            config.clip_norm,
+            layout,
+            trained,
+            prepared,
+            mean,
+        )
+
+    @property
+    def best_guess(self) -> DBNet:
+        """The network to be used: the running mean where there is one."""
+        return self.network if self._mean is None else cast(DBNet, self._mean.module)
+
+    def step(self, number: int, parts: Sequence[TrainingBatch]) -> Losses:
+        """Learn from the parts that this process has of a batch.
+
+        Args:
+            number: of the step, from 0.
+            parts: equally large; their gradients are averaged.
+
+        Returns:
+            The losses, averaged over parts and processes, on the CPU.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.schedule.rate(number)
+        self._trained.train()
+        sums = torch.zeros(len(Losses._fields), device=self.accelerator.device)
+        for place, part in enumerate(parts):
+            with self._synchronising(is_last=place == len(parts) - 1):
+                losses = self._losses(part)
+                self.accelerator.backward(losses.total / len(parts))
+            sums += torch.stack(losses).detach()
+        self.accelerator.clip_grad_norm_(self._trained.parameters(), self.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._mean is not None:
+            self._mean.update_parameters(self.network)
+        means = self.accelerator.reduce(sums / len(parts), "mean").cpu()
+        return Losses(*means)
+
+    def weights(self) -> Tensors:
+        """Copy all weights and statistics, those of the running mean included."""
+        found = _copied(self.network)
+        if self._mean is not None:
+            found |= {AVERAGED + name: value for name, value in _copied(self._mean).items()}
+        return found
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """Return the state of the optimizer and of fp16's loss scaling, for a checkpoint."""
+        state: dict[str, Any] = {"optimizer": self._optimizer.state_dict()}
+        if self.accelerator.scaler is not None:
+            state["scaler"] = self.accelerator.scaler.state_dict()
+        return state
+
+    def restore(self, weights: Tensors, optimizer: dict[str, Any]) -> None:
+        """Go back to what :meth:`weights` and :meth:`optimizer_state` returned."""
+        own = {name: value for name, value in weights.items() if not name.startswith(AVERAGED)}
+        self.network.load_state_dict(own)
+        if self._mean is not None:
+            self._mean.load_state_dict(
+                {n.removeprefix(AVERAGED): v for n, v in weights.items() if n.startswith(AVERAGED)}
+            )
+        self._optimizer.load_state_dict(optimizer["optimizer"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(optimizer["scaler"])
+
+    def _losses(self, batch: TrainingBatch) -> Losses:
+        device = self.accelerator.device
+        images = normalised(batch.images.to(device, non_blocking=True))
+        with self.accelerator.autocast():
+            maps = self._trained(images.contiguous(memory_format=self.layout))
+        targets = BatchTargets(*(t.to(device, non_blocking=True) for t in batch.targets))
+        return self.loss(maps, targets)
+
+    def _synchronising(self, *, is_last: bool) -> AbstractContextManager[Any]:
+        """Gradients of the processes are averaged once per step, with those of the last part."""
+        return nullcontext() if is_last else self.accelerator.no_sync(self._trained)
+
+
+def _optimizer(network: DBNet, config: TrainingConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay
+        )
+    return torch.optim.Adam(network.parameters(), config.lr, weight_decay=config.weight_decay)
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
