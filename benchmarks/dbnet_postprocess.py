@@ -52,7 +52,7 @@ def measure_postprocessing(boxes: int, rounds: int) -> PostprocessTimes:
     ratio, config = TargetConfig().shrink_ratio, PostprocessConfig()
     regions = receipt(boxes)
     prob, size = probability_map(regions, ratio), (SIDE, SIDE)
-    usual = partial(usual_texts, prob, config, ratio)
+    usual = partial(usual_texts, prob, config, ratio, size)
     ours = partial(find_texts, prob, config, ratio, size)
     polygons = partial(find_texts, prob, PostprocessConfig(shape="polygon"), ratio, size)
     took = medians({"usual": usual, "ours": ours, "polygons": polygons}, rounds)
@@ -88,10 +88,13 @@ def probability_map(regions: list[TextRegion], shrink_ratio: float) -> Map:
     return cv2.GaussianBlur(kernels * 0.96 + 0.01, (3, 3), 0.5).astype(np.float32)
 
 
-def usual_texts(prob: Map, config: PostprocessConfig, shrink_ratio: float) -> list[Detection]:
+def usual_texts(
+    prob: Map, config: PostprocessConfig, shrink_ratio: float, size: tuple[int, int]
+) -> list[Detection]:
     """Quadrilaterals as code for DBNet usually makes them, one contour after the other."""
     bitmap = (prob > config.thresh).astype(np.uint8) * 255
     contours, _ = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    height, width = size
     found = []
     for contour in contours[: config.max_candidates]:
         kernel, _ = _usual_box(contour)
@@ -101,7 +104,9 @@ def usual_texts(prob: Map, config: PostprocessConfig, shrink_ratio: float) -> li
         box, short_side = _usual_box(_usual_unclip(kernel, shrink_ratio))
         if short_side < config.min_size:
             continue
-        found.append(Detection(np.clip(box + 0.5, 0, SIDE), score))
+        box[:, 0] = np.clip((box[:, 0] + 0.5) / prob.shape[1] * width, 0, width)
+        box[:, 1] = np.clip((box[:, 1] + 0.5) / prob.shape[0] * height, 0, height)
+        found.append(Detection(box, score))
     return found
 
 

@@ -20,10 +20,11 @@ from toolkit_recipes.loop import start_reporter
 from toolkit_recipes.taxoclass.core_classes import mining_statistics
 from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import read_dataset
-from toolkit_recipes.taxoclass.encoder import find_encoder
+from toolkit_recipes.taxoclass.evidence import find_models
 from toolkit_recipes.taxoclass.pipeline import Pipeline
 from toolkit_recipes.taxoclass.presets import PRESETS
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
+from toolkit_recipes.taxoclass.presets import check_together
 from toolkit_recipes.taxoclass.recording import log_final
 from toolkit_recipes.taxoclass.recording import log_quality
 from toolkit_recipes.taxoclass.recording import say_advice
@@ -34,37 +35,38 @@ from toolkit_recipes.taxoclass.targets import target_statistics
 def main(config: TaxoClassConfig) -> None:
     """Run all stages, and measure on the test documents what each of them is worth."""
     started = time.monotonic()
+    check_together(config)
     data = read_dataset(SAMPLE if config.data is None else Path(config.data).expanduser())
     accelerator = start_accelerator(config.mixed_precision, config.seed)
     reporter = start_reporter(accelerator)
     with main_process_first(accelerator):
-        files = find_encoder(config.encoder.model)
+        models = find_models(config)
 
     with toolkit.start_run(project="taxoclass", tags=["hierarchical", "taxonomy", "gnn"]) as run:
-        setting = environment(accelerator, config.seed) | {"encoder_source": files.source}
+        setting = environment(accelerator, config.seed) | models.sources()
         run.log_params(as_dict(config) | setting)
         run.log_dict(as_dict(config), "config.json")
         reporter.table("Setting", data.summary() | setting)
-        stages = Pipeline.create(config, data, files, accelerator, reporter, run)
+        stages = Pipeline.create(config, data, models, accelerator, reporter, run)
 
         reporter.stage("Stage 1: similarity of documents and classes")
-        vectors = stages.encode()
-        stage1 = similarity_statistics(vectors.similarity)
+        evidence = stages.compare()
+        stage1 = similarity_statistics(evidence.similarity(evidence.corpus))
         run.log_metrics(stage1, step=0)
 
         reporter.stage("Stage 2: candidate and core classes")
-        core = stages.mine(vectors)
+        core = stages.mine(evidence)
         stage2 = mining_statistics(core) | stages.core_quality(core)
         run.log_metrics(stage2, step=0)
-        zero_shot = log_quality(run, data, stages.zero_shot(vectors), "zero_shot", step=0)
+        zero_shot = log_quality(run, data, stages.zero_shot(evidence), "zero_shot", step=0)
 
         reporter.stage("Stage 3: train the classifier")
-        targets = stages.targets(core, vectors)
+        targets = stages.targets(core, evidence)
         split = stages.split(targets)
         counts = {"stage3/train_samples": len(split.train), "stage3/val_samples": len(split.val)}
         stage3 = target_statistics(targets) | counts
         run.log_metrics(stage3, step=0)
-        trained = stages.train(vectors, targets, split)
+        trained = stages.train(evidence, targets, split)
         before = log_quality(run, data, stages.classify(trained), "stage3_test", trained.step)
 
         reporter.stage("Stage 4: self-training")

@@ -15,11 +15,12 @@ from toolkit.errors import UsageError
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
+from toolkit_recipes.model_source import model_folder
 from toolkit_recipes.taxoclass.classify import Classifier
 from toolkit_recipes.taxoclass.documents import format_of
 from toolkit_recipes.taxoclass.documents import read_documents
+from toolkit_recipes.taxoclass.model_files import ARTIFACT
 from toolkit_recipes.taxoclass.model_files import load
-from toolkit_recipes.taxoclass.model_source import model_folder
 from toolkit_recipes.taxoclass.predict import WINDOW_BATCHES
 from toolkit_recipes.taxoclass.predict import PredictConfig
 from toolkit_recipes.taxoclass.predict import open_source
@@ -36,7 +37,7 @@ def main(config: PredictConfig) -> None:
     accelerator = start_accelerator(config.mixed_precision, seed=0)
     _refuse_several_processes(accelerator)
     with quiet_when_nobody_reads(), open_source(config) as source:
-        with model_folder(config.model) as folder:
+        with model_folder(config.model, ARTIFACT) as folder:
             classifier = Classifier(load(folder), accelerator, batch_size=config.batch_size)
         kind = format_of(config.input) if config.format == "auto" else config.format
         rows = predict(

@@ -20,6 +20,7 @@ from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 from torch import nn
+from transformers import MODEL_FOR_BACKBONE_MAPPING
 from transformers import AutoBackbone
 from transformers import AutoConfig
 from transformers import PretrainedConfig
@@ -197,13 +198,12 @@ def _load(files: BackboneFiles, name: str) -> tuple[Backbone, str]:
         config = _read_config(files.folder)
         config.out_features = _last_stages(config)
         with _quiet():
-            model, report = AutoBackbone.from_pretrained(  # type: ignore[no-untyped-call]
-                str(files.folder),
+            model, report = _class_of(config).from_pretrained(
+                files.folder,
                 config=config,
                 dtype=torch.float32,
                 local_files_only=True,
                 output_loading_info=True,
-                trust_remote_code=False,
                 use_safetensors=True,
             )
         backbone = Backbone(model)
@@ -217,6 +217,11 @@ def _load(files: BackboneFiles, name: str) -> tuple[Backbone, str]:
         )
     added = f"; {missing} of {total} tensors start at random" if missing else ""
     return backbone, _origin(files, name) + added
+
+
+def _class_of(config: PretrainedConfig) -> Any:
+    """Return the class that AutoBackbone would take; that asks the hub even about a folder."""
+    return MODEL_FOR_BACKBONE_MAPPING[type(config)]
 
 
 def _read_config(folder: Path) -> PretrainedConfig:

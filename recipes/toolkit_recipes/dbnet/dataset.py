@@ -179,6 +179,11 @@ def collate_evaluation(items: Sequence[tuple[Sample, MeasuredPage]]) -> Evaluati
     return EvaluationBatch(images, targets, pages, _problems(samples))
 
 
+def image_batch(image: NDArray[np.uint8]) -> Tensor:
+    """Turn an image [H, W, 3] into a batch of one: uint8 [1, 3, H, W], channels last in memory."""
+    return torch.from_numpy(image)[None].permute(0, 3, 1, 2)
+
+
 def normalised(images: Tensor) -> Tensor:
     """Turn uint8 [B, 3, H, W] in RGB into float32 around 0, as networks trained on ImageNet expect.
 

@@ -33,6 +33,8 @@ from toolkit_recipes.dbnet.presets import DbnetConfig
 
 FORMAT = 1
 """Raised when older versions can't read what is written any more."""
+ARTIFACTS = "model-epoch-*"
+"""What a run calls the networks that it trained."""
 WEIGHTS = "model.safetensors"
 SETTINGS = "dbnet.json"
 
@@ -84,7 +86,7 @@ def save_network(
     folder.mkdir(parents=True, exist_ok=True)
     state = network.state_dict()
     save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / WEIGHTS)
-    data = attrs.evolve(config.data, train=None, val=None)
+    data = attrs.evolve(config.data, train=None, val=None, test=None)
     settings = {
         "format": FORMAT,
         "config": as_dict(attrs.evolve(config, data=data)),

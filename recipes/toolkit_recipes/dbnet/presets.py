@@ -57,9 +57,11 @@ class SyntheticConfig:
 class AugmentationConfig:
     """What is done to a page before each time that it is learned from."""
 
-    crop: int = option(640, "side of the square that is learned from", check=validators.ge(64))
-    scale: float = option(1.0, "size of the page against data.long_side", check=_POSITIVE)
-    scale_jitter: float = option(0.0, "most that the scale is multiplied or divided by, minus 1")
+    crop: int = option(320, "side of the square that is learned from", check=validators.ge(64))
+    scale: float = option(0.85, "size of the page against evaluation.long_side", check=_POSITIVE)
+    scale_jitter: float = option(
+        0.0, "most that the scale is multiplied or divided by, minus 1", check=_NOT_NEGATIVE
+    )
     rotation: float = option(0.0, "most degrees that a page is turned", check=_NOT_NEGATIVE)
     flip: float = option(0.0, "chance of a page being mirrored left to right", check=_PART)
     colour: float = option(0.0, "strength of changes of brightness and contrast", check=_PART)
@@ -70,7 +72,7 @@ class AugmentationConfig:
 class TargetConfig:
     """The maps that the network learns (section 3.4)."""
 
-    shrink_ratio: float = option(0.4, "r: how much a text is shrunk to its kernel", check=_SHRINK)
+    shrink_ratio: float = option(0.6, "r: how much a text is shrunk to its kernel", check=_SHRINK)
     min_text_size: float = option(
         3.0, "texts of a smaller short side, in pixels, count for nothing", check=_NOT_NEGATIVE
     )
@@ -85,9 +87,11 @@ class ModelConfig:
     backbone: str = option(
         "resnet18", "resnet18, resnet50, or folder or Hugging Face name of a backbone"
     )
-    pretrained: bool = option(True, "start the backbone from pretrained weights if they can be had")
-    width: float = option(1.0, "resnet18/50: channels, times the usual", check=_POSITIVE)
-    neck_channels: int = option(256, "channels of the feature pyramid", check=validators.ge(4))
+    pretrained: bool = option(
+        False, "start the backbone from pretrained weights if they can be had"
+    )
+    width: float = option(0.5, "resnet18/50: channels, times the usual", check=_POSITIVE)
+    neck_channels: int = option(64, "channels of the feature pyramid", check=validators.ge(4))
     scale_fusion: bool = option(False, "fuse the pyramid by learned attention (DBNet++)")
     k: float = option(50.0, "steepness of the differentiable binarization", check=_POSITIVE)
 
@@ -179,11 +183,48 @@ class DbnetConfig:
 
 def quick() -> DbnetConfig:
     """A narrow network on small crops of generated receipts: minutes on two cores. The default."""
+    return DbnetConfig()
+
+
+def receipts() -> DbnetConfig:
+    """Adam, 10 epochs, pretrained ResNet-18, 640 px crops of pages of 960 px: for a GPU."""
     return DbnetConfig(
-        augmentation=AugmentationConfig(crop=320, scale=0.85),
-        targets=TargetConfig(shrink_ratio=0.6),
-        model=ModelConfig(width=0.5, neck_channels=64, pretrained=False),
+        data=DataConfig(workers=8),
+        synthetic=SyntheticConfig(train_pages=3200, val_pages=200, height=960),
+        augmentation=AugmentationConfig(
+            crop=640, scale=1.0, scale_jitter=0.3, rotation=5.0, colour=0.5, blur=0.1
+        ),
+        model=ModelConfig(width=1.0, neck_channels=256, pretrained=True),
+        training=TrainingConfig(ema=0.999),
+        evaluation=EvaluationConfig(long_side=960),
     )
 
 
-PRESETS: Mapping[str, Callable[[], DbnetConfig]] = {"quick": quick}
+def paper() -> DbnetConfig:
+    """The paper's ResNet-50, targets, SGD and 1200 epochs; weights of losses as in its code."""
+    return DbnetConfig(
+        data=DataConfig(workers=8),
+        synthetic=SyntheticConfig(train_pages=3200, val_pages=200, height=960),
+        augmentation=AugmentationConfig(
+            crop=640, scale=1.0, scale_jitter=2.0, rotation=10.0, flip=0.5
+        ),
+        targets=TargetConfig(shrink_ratio=0.4, min_text_size=8.0),
+        model=ModelConfig(backbone="resnet50", width=1.0, neck_channels=256, pretrained=True),
+        training=TrainingConfig(
+            epochs=1200,
+            optimizer="sgd",
+            schedule="poly",
+            lr=0.007,
+            weight_decay=1e-4,
+            patience=1200,
+        ),
+        postprocess=PostprocessConfig(thresh=0.2, box_thresh=0.7, unclip=1.5, min_size=5.0),
+        evaluation=EvaluationConfig(long_side=1280),
+    )
+
+
+PRESETS: Mapping[str, Callable[[], DbnetConfig]] = {
+    "quick": quick,
+    "receipts": receipts,
+    "paper": paper,
+}

@@ -8,7 +8,8 @@ has 1. Every class that was ever kept is a candidate.
 
 The walk takes any scores. On the similarities themselves it is the paper's search. On scores raised
 by :func:`toolkit_recipes.taxoclass.similarity.propagate` a class with an abstract name no longer
-ends the walk above the right descendant.
+ends the walk above the right descendant. It asks only for the scores of the children of classes
+that it kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toolkit_recipes.taxoclass.pair_scores import PairScores
+from toolkit_recipes.taxoclass.pair_scores import PartialPairs
+from toolkit_recipes.taxoclass.pair_scores import with_family
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 
 ROOT_WIDTH = 2
@@ -25,30 +29,63 @@ CHUNK = 4096
 """Documents that walk at once; bounds the memory."""
 
 
-def find_candidates(scores: Tensor, taxonomy: Taxonomy) -> Tensor:
+def find_candidates(scores: PairScores, taxonomy: Taxonomy) -> Tensor:
     """Return the candidate classes of each document as a boolean [documents, classes].
 
     Args:
-        scores: [documents, classes]; negative scores count as 0 in the path score.
+        scores: of pairs; negative scores count as 0 in the path score.
         taxonomy: a class with several parents joins at the first level where one of them is kept.
     """
-    return torch.cat([_walk(chunk.clamp(min=0), taxonomy) for chunk in torch.split(scores, CHUNK)])
+    rows = torch.arange(len(scores))
+    return torch.cat([_walk(chunk, scores, taxonomy) for chunk in torch.split(rows, CHUNK)])
 
 
-def _walk(scores: Tensor, taxonomy: Taxonomy) -> Tensor:
-    roots = list(taxonomy.roots)
-    proposed = torch.full_like(scores, -torch.inf)
-    proposed[:, roots] = scores[:, roots]
-    frontier = _keep_best(proposed, ROOT_WIDTH)
+def complete_families(scores: PartialPairs, candidates: Tensor, taxonomy: Taxonomy) -> None:
+    """Score the parents and siblings of candidates, and the candidates, where they aren't yet.
+
+    Args:
+        scores: are completed.
+        candidates: boolean [documents, classes].
+        taxonomy: says who is whose parent and sibling.
+    """
+    needed = with_family(candidates, taxonomy)
+    for rows in torch.split(torch.arange(len(needed)), CHUNK):
+        documents, classes = needed[rows].nonzero(as_tuple=True)
+        scores.score(rows[documents], classes)
+
+
+def _walk(rows: Tensor, pairs: PairScores, taxonomy: Taxonomy) -> Tensor:
+    kept = torch.zeros(len(rows), len(taxonomy), dtype=torch.bool)
+    kept[:, list(taxonomy.roots)] = True
+    scores = _ask(pairs, rows, kept)
+    frontier = _keep_best(scores, ROOT_WIDTH)
     candidates = frontier > -torch.inf
     level = 1
     while (frontier > -torch.inf).any():
+        scores = _ask(pairs, rows, _children(frontier > -torch.inf, taxonomy))
         proposed = _propose(frontier, scores, taxonomy.children, width=level + 2)
         proposed[candidates] = -torch.inf
         frontier = _keep_best(proposed, (level + 1) ** 2)
         candidates |= frontier > -torch.inf
         level += 1
     return candidates
+
+
+def _ask(pairs: PairScores, rows: Tensor, needed: Tensor) -> Tensor:
+    """Return the scores of the needed pairs [rows, classes], at least 0, elsewhere -inf."""
+    documents, classes = needed.nonzero(as_tuple=True)
+    found = pairs.score(rows[documents], classes)
+    scores = found.new_full(needed.shape, -torch.inf)
+    scores[documents, classes] = found.clamp(min=0)
+    return scores
+
+
+def _children(kept: Tensor, taxonomy: Taxonomy) -> Tensor:
+    """Mark the children of the classes kept for each document."""
+    needed = torch.zeros_like(kept)
+    for parent in kept.any(dim=0).nonzero().flatten().tolist():
+        needed[:, list(taxonomy.children[parent])] |= kept[:, parent, None]
+    return needed
 
 
 def _propose(

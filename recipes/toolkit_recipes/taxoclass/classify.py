@@ -84,10 +84,10 @@ class Classifier:
 
     def _load_encoder(self, zero_shot: ZeroShot) -> TextEncoder:
         # sentence-transformers takes seconds to import, and not every model needs it.
-        from toolkit_recipes.taxoclass.encoder import EncoderFiles
         from toolkit_recipes.taxoclass.encoder import TextEncoder
+        from toolkit_recipes.taxoclass.model_hub import ModelFiles
 
-        files = EncoderFiles(zero_shot.folder, "path")
+        files = ModelFiles(zero_shot.folder, "path")
         return TextEncoder(
             files, self._model.config.encoder, self._accelerator, Reporter(Console(quiet=True))
         )

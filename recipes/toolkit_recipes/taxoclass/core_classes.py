@@ -24,11 +24,11 @@ def confidence(similarity: Tensor, taxonomy: Taxonomy) -> Tensor:
     other roots; a class without any family keeps its similarity.
 
     Args:
-        similarity: [documents, classes] of stage 1, not propagated.
+        similarity: [documents, classes] of stage 1, not propagated; NaN where not scored.
         taxonomy: siblings are taken over all parents of a class.
 
     Returns:
-        [documents, classes].
+        [documents, classes]; NaN where the class or any of its family has no score.
     """
     result = similarity.clone()
     for c in range(len(taxonomy)):
@@ -47,7 +47,7 @@ def find_core_classes(conf: Tensor, candidates: Tensor) -> Tensor:
     positive, that is, where it beats its whole family.
 
     Args:
-        conf: confidences [documents, classes].
+        conf: confidences [documents, classes], of the candidates at least.
         candidates: boolean [documents, classes] of stage 2a.
     """
     core = torch.zeros_like(candidates)

@@ -50,6 +50,8 @@ from toolkit_recipes.taxoclass.taxonomy import write_taxonomy_folder
 
 FORMAT = 1
 """Raised when older versions can't read what is written any more."""
+ARTIFACT = "taxo_model"
+"""What a run calls the model that it trained."""
 ENCODER_CONFIG = "config.json"
 HEAD = "head.safetensors"
 SETTINGS = "taxoclass.json"

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 import attrs
-import torch
 from accelerate import Accelerator
 from attrs import frozen
 from torch import Tensor
@@ -18,7 +17,6 @@ from toolkit_recipes.console import Reporter
 from toolkit_recipes.storage import StageCache
 from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
-from toolkit_recipes.storage import files_fingerprint
 from toolkit_recipes.storage import from_main_process
 from toolkit_recipes.taxoclass.calibration import Calibration
 from toolkit_recipes.taxoclass.classifier import TaxoClassifier
@@ -28,20 +26,21 @@ from toolkit_recipes.taxoclass.corpus import gold_matrix
 from toolkit_recipes.taxoclass.decode import Decoded
 from toolkit_recipes.taxoclass.decode import decode
 from toolkit_recipes.taxoclass.decode import zero_shot_scores
-from toolkit_recipes.taxoclass.encoder import HUB_FILES
-from toolkit_recipes.taxoclass.encoder import EncoderFiles
-from toolkit_recipes.taxoclass.encoder import TextEncoder
+from toolkit_recipes.taxoclass.evidence import Evidence
+from toolkit_recipes.taxoclass.evidence import Models
+from toolkit_recipes.taxoclass.evidence import compare
+from toolkit_recipes.taxoclass.evidence import evidence_key
 from toolkit_recipes.taxoclass.learner import Documents
 from toolkit_recipes.taxoclass.learner import VectorDocuments
 from toolkit_recipes.taxoclass.learner import joined
 from toolkit_recipes.taxoclass.learner import predict
 from toolkit_recipes.taxoclass.learner import tokenise
+from toolkit_recipes.taxoclass.model_files import ARTIFACT
 from toolkit_recipes.taxoclass.model_files import SavedModel
 from toolkit_recipes.taxoclass.model_files import ZeroShot
 from toolkit_recipes.taxoclass.model_files import save
+from toolkit_recipes.taxoclass.pair_scores import known_or_zero
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
-from toolkit_recipes.taxoclass.similarity import class_texts
-from toolkit_recipes.taxoclass.similarity import cosine_similarity
 from toolkit_recipes.taxoclass.stages import Workplace
 from toolkit_recipes.taxoclass.stages import build_classifier
 from toolkit_recipes.taxoclass.stages import document_vectors
@@ -55,7 +54,6 @@ from toolkit_recipes.taxoclass.training import Journal
 from toolkit_recipes.taxoclass.training import Split
 from toolkit_recipes.taxoclass.training import split_documents
 
-MODEL = "taxo_model"
 SHAPED_BY = (
     ("search", "mining", "decode"),
     ("classifier", "training", "seed"),
@@ -65,30 +63,14 @@ SHAPED_BY = (
 
 
 @frozen(eq=False)
-class Vectors:
-    """Result of stage 1: vectors of the classes and documents from the untrained encoder."""
-
-    classes: Tensor
-    train: Tensor
-    test: Tensor
-    corpus: Tensor
-    """Of the documents that stages 2 and 4 look at: train, and test where that is allowed."""
-
-    @property
-    def similarity(self) -> Tensor:
-        """Cosine of the corpus with the classes [documents, classes]."""
-        return cosine_similarity(self.corpus, self.classes)
-
-
-@frozen(eq=False)
 class Trained:
     """Result of stages 3 and 4."""
 
     model: TaxoClassifier
     tokenizer: PreTrainedTokenizerBase
-    vectors: Vectors
+    evidence: Evidence
     corpus: Documents
-    """The documents of :attr:`Vectors.corpus`."""
+    """The documents of :attr:`Evidence.corpus`."""
     test: Documents
     step: int
     """The global step at which training ended."""
@@ -99,7 +81,7 @@ class Pipeline:
     """The stages of one run; build it with :meth:`create`."""
 
     data: Dataset
-    files: EncoderFiles
+    models: Models
     run: Run
     place: Workplace
     cache: StageCache
@@ -111,7 +93,7 @@ class Pipeline:
         cls,
         config: TaxoClassConfig,
         data: Dataset,
-        files: EncoderFiles,
+        models: Models,
         accelerator: Accelerator,
         reporter: Reporter,
         run: Run,
@@ -122,32 +104,30 @@ class Pipeline:
         kept = Path(config.cache).expanduser() if config.cache else home and home / "cache"
         journal = Journal(run, reporter, config.log_interval, config.checkpoint_every)
         place = Workplace(accelerator, config, journal, home and home / "checkpoints")
-        key = content_key(
-            files_fingerprint(files.folder, HUB_FILES),
-            [config.encoder.max_length, accelerator.mixed_precision],
-            _class_texts(data, config),
-            [data.train.texts, data.test.texts],
-        )
+        key = evidence_key(models, data, config, accelerator.mixed_precision)
         cache = StageCache(kept, accelerator, config.start_from)
-        return cls(data, files, run, place, cache, key)
+        return cls(data, models, run, place, cache, key)
 
     @property
     def config(self) -> TaxoClassConfig:
         """The configuration of the run."""
         return self.place.config
 
-    def encode(self) -> Vectors:
-        """Stage 1: encode class names and all documents."""
-        found = self.cache.result(1, self.text_key, self._encode)
-        train, test = found["train"], found["test"]
-        corpus = torch.cat([train, test]) if self.config.transductive else train
-        return Vectors(found["classes"], train, test, corpus)
+    def compare(self) -> Evidence:
+        """Stage 1: compare documents and classes."""
 
-    def mine(self, vectors: Vectors) -> Tensor:
+        def make() -> Tensors:
+            return compare(self.place, self.data, self.models, self.cache.folder)
+
+        found = self.cache.result(1, self.text_key, make)
+        return Evidence.of(found, transductive=self.config.transductive)
+
+    def mine(self, evidence: Evidence) -> Tensor:
         """Stage 2: return the core classes of the corpus, boolean [documents, classes]."""
 
         def make() -> Tensors:
-            return {"core": mine_core_classes(vectors.similarity, self.data.taxonomy, self.config)}
+            similarity, known = evidence.similarity(evidence.corpus), evidence.corpus.candidates
+            return {"core": mine_core_classes(similarity, known, self.data.taxonomy, self.config)}
 
         return self.cache.result(2, self._key(2), make)["core"]
 
@@ -158,28 +138,30 @@ class Pipeline:
             return {}
         return mining_quality(core[: len(gold)], gold_matrix(gold, len(self.data.taxonomy)))
 
-    def zero_shot(self, vectors: Vectors) -> Decoded:
-        """Classify the test documents untrained."""
-        similarity = cosine_similarity(vectors.test, vectors.classes)
-        means, taxonomy = vectors.similarity.mean(dim=0), self.data.taxonomy
+    def zero_shot(self, evidence: Evidence) -> Decoded:
+        """Classify the test documents untrained; a pair without a similarity counts as 0."""
+        similarity = known_or_zero(evidence.similarity(evidence.test))
+        means = known_or_zero(evidence.similarity(evidence.corpus)).mean(dim=0)
+        taxonomy = self.data.taxonomy
         found = zero_shot_scores(similarity, means, taxonomy, self.config.decode.propagation)
         return decode(found, taxonomy)
 
-    def targets(self, core: Tensor, vectors: Vectors) -> Tensor:
+    def targets(self, core: Tensor, evidence: Evidence) -> Tensor:
         """Return what the train documents teach: 1, 0, -1 [documents, classes]."""
         count = len(self.data.train)
-        found = mining_scores(vectors.similarity, self.data.taxonomy, self.config)[:count]
+        similarity = evidence.similarity(evidence.corpus)
+        found = mining_scores(similarity, self.data.taxonomy, self.config)[:count]
         return build_targets(core[:count], self.data.taxonomy, self.config.mining.closure, found)
 
     def split(self, targets: Tensor) -> Split:
         """Hold out some of the documents that have targets."""
         return split_documents(targets, self.config.training.val_share, self.config.seed)
 
-    def train(self, vectors: Vectors, targets: Tensor, split: Split) -> Trained:
+    def train(self, evidence: Evidence, targets: Tensor, split: Split) -> Trained:
         """Stage 3."""
         config, place = self.config, self.place
         model, tokenizer = build_classifier(
-            self.files.folder, vectors.classes, self.data.taxonomy, config
+            self.models.encoder.folder, evidence.classes, self.data.taxonomy, config
         )
         model.to(place.accelerator.device)
         length = config.encoder.max_length
@@ -188,17 +170,18 @@ class Pipeline:
         key = self._key(3)
 
         def make() -> Tensors:
-            own = document_vectors(place, model, read, vectors.train)
-            return train(place, model, read, own, targets, split, key)
+            return train(place, model, read, evidence.train.vectors, targets, split, key)
 
         step = put_back(model, self.cache.result(3, key, make))
         documents: list[Documents] = [read, unread]
         if config.training.encoder == "frozen":
-            own = document_vectors(place, model, read, vectors.train)
-            documents = [VectorDocuments(own)]
-            documents += [VectorDocuments(document_vectors(place, model, unread, vectors.test))]
+            parts = ((read, evidence.train), (unread, evidence.test))
+            documents = [
+                VectorDocuments(document_vectors(place, model, tokens, part.vectors))
+                for tokens, part in parts
+            ]
         corpus = joined(*documents) if config.transductive else documents[0]
-        return Trained(model, tokenizer, vectors, corpus, documents[1], step)
+        return Trained(model, tokenizer, evidence, corpus, documents[1], step)
 
     def self_train(self, trained: Trained) -> Trained:
         """Stage 4."""
@@ -216,7 +199,7 @@ class Pipeline:
     def classify(self, trained: Trained) -> Decoded:
         """Classify the test documents with the classifier as it is now."""
         logits = self._logits(trained, trained.test)
-        similarity = cosine_similarity(trained.vectors.test, trained.vectors.classes)
+        similarity = known_or_zero(trained.evidence.similarity(trained.evidence.test))
         taxonomy = self.data.taxonomy
         calibration = self._calibration(trained)
         return decode(
@@ -234,33 +217,29 @@ class Pipeline:
             taxonomy=self.data.taxonomy,
             config=self.config,
             calibration=calibration,
-            zero_shot=ZeroShot(self.files.folder, trained.vectors.classes),
+            zero_shot=ZeroShot(self.models.encoder.folder, trained.evidence.classes),
             metrics=quality,
         )
         with tempfile.TemporaryDirectory() as folder:
-            save(Path(folder) / MODEL, model)
+            save(Path(folder) / ARTIFACT, model)
             self.run.log_artifacts(
-                Path(folder) / MODEL, MODEL, name=MODEL, type="model", aliases=["best"], move=True
+                Path(folder) / ARTIFACT,
+                ARTIFACT,
+                name=ARTIFACT,
+                type="model",
+                aliases=["best"],
+                move=True,
             )
 
     def _calibration(self, trained: Trained) -> Calibration:
         logits = self._logits(trained, trained.corpus)
-        similarity = trained.vectors.similarity
+        similarity = known_or_zero(trained.evidence.similarity(trained.evidence.corpus))
         return Calibration.fit(logits, similarity, self.data.taxonomy, self.config.decode)
 
     def _logits(self, trained: Trained, documents: Documents) -> Tensor:
         is_read = isinstance(documents, VectorDocuments)
         module = trained.model.matcher if is_read else trained.model
         return predict(self.place.accelerator, module, documents, range(len(documents)))
-
-    def _encode(self) -> Tensors:
-        place, config = self.place, self.config
-        encoder = TextEncoder(self.files, config.encoder, place.accelerator, place.journal.reporter)
-        return {
-            "classes": encoder.encode(_class_texts(self.data, config), "classes"),
-            "train": encoder.encode(self.data.train.texts, "train documents"),
-            "test": encoder.encode(self.data.test.texts, "test documents"),
-        }
 
     def _key(self, stage: int) -> str:
         """Key of all that the result of a stage depends on, those of earlier stages included."""
@@ -270,8 +249,3 @@ class Pipeline:
             if number <= stage:
                 parts += [config[name] for name in names]
         return content_key(stage, *parts)
-
-
-def _class_texts(data: Dataset, config: TaxoClassConfig) -> list[str]:
-    taxonomy = data.taxonomy
-    return class_texts(taxonomy.names, config.similarity.template, taxonomy.terms)

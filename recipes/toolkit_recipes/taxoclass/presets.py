@@ -13,6 +13,7 @@ from attrs import field
 from attrs import frozen
 from attrs import validators
 
+from toolkit.errors import UsageError
 from toolkit_recipes.config import option
 
 _PART = validators.and_(validators.ge(0), validators.le(1))
@@ -49,11 +50,20 @@ class EncoderConfig:
 class SimilarityConfig:
     """Stage 1."""
 
-    backend: Literal["embedding"] = option(
+    backend: Literal["embedding", "entailment"] = option(
         "embedding",
-        "how documents and classes are compared: cosine of their vectors",
+        "how documents and classes are compared: cosine of their vectors; or probability, by a "
+        "language inference model, that the document entails the class text (the paper)",
     )
     template: str = option("{name}", "text that stands for a class", check=_has_name)
+    model: str = option(
+        "FacebookAI/roberta-large-mnli",
+        "entailment: folder or Hugging Face name of the language inference model",
+    )
+    max_length: int = option(
+        256, "entailment: word pieces read of a document and a class", check=validators.ge(8)
+    )
+    batch_size: int = option(32, "entailment: pairs read at once", check=validators.gt(0))
 
 
 @frozen
@@ -62,8 +72,8 @@ class SearchConfig:
 
     scores: Literal["propagated", "similarity"] = option(
         "propagated",
-        "what the candidate search walks on: similarities raised to the best descendant's, or as "
-        "they are (the paper)",
+        "what the candidate search walks on: cosines raised to the best descendant's, also where "
+        "entailment then scores what was found; or similarities as they are (the paper)",
     )
 
 
@@ -230,10 +240,12 @@ def thorough() -> TaxoClassConfig:
 
 
 def paper() -> TaxoClassConfig:
-    """The paper's encoder, mining rule and settings; similarity from the same encoder's vectors."""
+    """The paper's models, search, mining rule and settings."""
     return TaxoClassConfig(
         encoder=EncoderConfig(model="google-bert/bert-base-uncased", max_length=512),
-        similarity=SimilarityConfig(template="this document is about {name}"),
+        similarity=SimilarityConfig(
+            backend="entailment", template="this document is about {name}", max_length=512
+        ),
         search=SearchConfig(scores="similarity"),
         mining=MiningConfig(rule="paper", closure="ancestors"),
         classifier=ClassifierConfig(pooling="cls", gnn_num_layers=2, gnn_scope="ego"),
@@ -254,6 +266,9 @@ def original() -> TaxoClassConfig:
     """The original project's settings; head rate, normalisation and self-training as mended."""
     return attrs.evolve(
         paper(),
+        similarity=SimilarityConfig(
+            backend="entailment", template="This document is about {name}", max_length=128
+        ),
         classifier=ClassifierConfig(pooling="cls", gnn_num_layers=3, gnn_hidden_dim=512),
         training=TrainingConfig(
             encoder="full",
@@ -265,6 +280,24 @@ def original() -> TaxoClassConfig:
             head_lr=4e-3,
         ),
     )
+
+
+def check_together(config: TaxoClassConfig) -> None:
+    """Refuse values that are right alone but not together.
+
+    A saved model would have to carry the language inference model and to walk the taxonomy with
+    it, some seventy passes for each document, to mix what it says with a classifier's scores.
+
+    Raises:
+        UsageError: entailment is to be mixed with the scores of a trained classifier.
+    """
+    weight = config.decode.zero_shot_weight
+    if config.similarity.backend == "entailment" and weight > 0:
+        raise UsageError(
+            f"similarity.backend=entailment with decode.zero_shot_weight={weight}: entailment "
+            "finds core classes but isn't mixed with a trained classifier's scores; set "
+            "decode.zero_shot_weight=0, or similarity.backend=embedding"
+        )
 
 
 PRESETS: Mapping[str, Callable[[], TaxoClassConfig]] = {

@@ -1,7 +1,8 @@
 """Stage 1: how similar each document is to each class (Shen et al. 2021, section 4.1).
 
-The paper asks a language inference model whether a document entails a sentence with the class name.
-Here both are encoded by one text encoder, and their similarity is the cosine of the two vectors.
+The paper asks a language inference model whether a document entails a sentence with the class name,
+see :mod:`toolkit_recipes.taxoclass.entailment`. Here both are encoded by one text encoder, and
+their similarity is the cosine of the two vectors.
 """
 
 from __future__ import annotations
@@ -46,8 +47,12 @@ def cosine_similarity(documents: Tensor, classes: Tensor) -> Tensor:
 
 
 def similarity_statistics(similarity: Tensor) -> dict[str, float]:
-    """Return min, max, mean and standard deviation over all documents and classes."""
-    values = similarity.double()
+    """Return min, max, mean and standard deviation over all pairs that have a score.
+
+    Args:
+        similarity: [documents, classes], NaN where a pair was never scored; those don't count.
+    """
+    values = similarity[~similarity.isnan()].double()
     return {
         "stage1/similarity_min": values.min().item(),
         "stage1/similarity_max": values.max().item(),

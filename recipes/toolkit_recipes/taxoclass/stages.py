@@ -40,6 +40,8 @@ from toolkit_recipes.taxoclass.learner import TokenDocuments
 from toolkit_recipes.taxoclass.learner import VectorDocuments
 from toolkit_recipes.taxoclass.learner import learned_weights
 from toolkit_recipes.taxoclass.learner import predict
+from toolkit_recipes.taxoclass.pair_scores import DensePairs
+from toolkit_recipes.taxoclass.pair_scores import known_or_zero
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
 from toolkit_recipes.taxoclass.self_training import SelfTraining
 from toolkit_recipes.taxoclass.similarity import propagate
@@ -75,20 +77,35 @@ class Workplace:
         return Checkpoints(folder, content_key(phase, key), self.accelerator)
 
 
-def mine_core_classes(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig) -> Tensor:
-    """Stage 2: return the core classes of each document, boolean [documents, classes]."""
+def mine_core_classes(
+    similarity: Tensor, candidates: Tensor | None, taxonomy: Taxonomy, config: TaxoClassConfig
+) -> Tensor:
+    """Stage 2: return the core classes of each document, boolean [documents, classes].
+
+    Args:
+        similarity: [documents, classes] of stage 1, NaN where not scored.
+        candidates: boolean [documents, classes], where stage 1 had to find them; None where all
+            pairs have a similarity and they are found here.
+        taxonomy: of the classes.
+        config: which rule, and what the search walks on.
+    """
     if config.mining.rule == "gap":
         scores = mining_scores(similarity, taxonomy, config)
         return find_core_classes_by_gap(scores, taxonomy, config.mining.share)
-    is_raised = config.search.scores == "propagated"
-    scores = propagate(similarity, taxonomy) if is_raised else similarity
-    return find_core_classes(confidence(similarity, taxonomy), find_candidates(scores, taxonomy))
+    if candidates is None:
+        is_raised = config.search.scores == "propagated"
+        scores = propagate(similarity, taxonomy) if is_raised else similarity
+        candidates = find_candidates(DensePairs(scores), taxonomy)
+    return find_core_classes(confidence(similarity, taxonomy), candidates)
 
 
 def mining_scores(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig) -> Tensor:
-    """Scores of the zero-shot classifier, centred per class over these documents."""
-    means = similarity.mean(dim=0)
-    return zero_shot_scores(similarity, means, taxonomy, config.decode.propagation)
+    """Scores of the zero-shot classifier, centred per class over these documents.
+
+    A pair without a similarity counts as 0, also in the mean of its class.
+    """
+    known = known_or_zero(similarity)
+    return zero_shot_scores(known, known.mean(dim=0), taxonomy, config.decode.propagation)
 
 
 def build_classifier(
@@ -124,7 +141,7 @@ def train(
     place: Workplace,
     model: TaxoClassifier,
     tokens: TokenDocuments,
-    vectors: Tensor,
+    known: Tensor | None,
     targets: Tensor,
     split: Split,
     key: str,
@@ -135,7 +152,7 @@ def train(
         place: what to work with.
         model: untrained.
         tokens: of the train documents.
-        vectors: [documents, width] of the same, from the untrained encoder of the classifier.
+        known: vectors of the same from stage 1, see :func:`document_vectors`.
         targets: [documents, classes] of 1, 0, -1.
         split: documents to learn from and to stop by.
         key: of all that the result depends on.
@@ -145,7 +162,8 @@ def train(
     head_only = config.encoder == "frozen"
     if head_only or config.head_epochs:
         epochs = config.head_epochs + (config.epochs if head_only else 0)
-        learner = _learner(place, model.matcher, VectorDocuments(vectors), epochs, split.train)
+        vectors = VectorDocuments(document_vectors(place, model, tokens, known))
+        learner = _learner(place, model.matcher, vectors, epochs, split.train)
         progress = _training(place, learner, targets, split, epochs, "stage3-head", key).run()
     if not head_only and config.epochs:
         learner = _learner(place, model, tokens, config.epochs, split.train)
@@ -191,7 +209,7 @@ def self_train(
 
 
 def document_vectors(
-    place: Workplace, model: TaxoClassifier, tokens: TokenDocuments, known: Tensor
+    place: Workplace, model: TaxoClassifier, tokens: TokenDocuments, known: Tensor | None
 ) -> Tensor:
     """Return the classifier's own vector of each document [documents, width].
 
@@ -199,14 +217,15 @@ def document_vectors(
         place: what to work with.
         model: with its encoder as it is now.
         tokens: of the documents.
-        known: vectors of stage 1; taken where the encoder pools in the same way, which the first
-            few documents show.
+        known: vectors of stage 1, where there are any; taken where the encoder pools in the same
+            way, which the first few documents show.
     """
     reader = EncoderOnly(model)
-    few = range(min(4, len(tokens)))
-    found = predict(place.accelerator, reader, tokens, few)
-    if found.shape[1] == known.shape[1] and torch.allclose(found, known[: len(few)], atol=0.01):
-        return known
+    if known is not None:
+        few = range(min(4, len(tokens)))
+        found = predict(place.accelerator, reader, tokens, few)
+        if found.shape[1] == known.shape[1] and torch.allclose(found, known[few], atol=0.01):
+            return known
     return predict(place.accelerator, reader, tokens, range(len(tokens)))
 
 

@@ -20,7 +20,9 @@ from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.backbone import build_backbone
 from toolkit_recipes.dbnet.presets import ModelConfig
 
-TINY = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+TINY_RESNET = ResNetConfig(
+    embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], layer_type="basic"
+)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 RESNET18 = ModelConfig()
 
@@ -36,8 +38,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny_resnet(tmp_path: Path) -> Path:
     """A classifier with random weights, as a hub holds them."""
-    model = ResNetForImageClassification(ResNetConfig(layer_type="basic", **TINY))
-    return saved(model, tmp_path / "tiny_resnet")
+    return saved(ResNetForImageClassification(TINY_RESNET), tmp_path / "tiny_resnet")
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:

@@ -57,7 +57,7 @@ def test_the_backbones_own_folder_is_not_needed(tmp_path: Path) -> None:
 
 def test_folders_of_the_data_are_left_out(tmp_path: Path) -> None:
     """What is shared tells nothing about the machine that it was made on."""
-    config = evolve(CONFIG, data=DataConfig(train="/home/somebody/pages", val="/home/else"))
+    config = evolve(CONFIG, data=DataConfig(train="/home/a", val="/home/b", test="/home/c"))
     save_network(tmp_path / "saved", small_network(), config)
     assert "/home" not in (tmp_path / "saved" / "dbnet.json").read_text()
     assert load_network(tmp_path / "saved").config == CONFIG

@@ -37,7 +37,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> DBNet:
     form.save_pretrained(folder)
     config = ModelConfig(backbone=str(folder), pretrained=False, neck_channels=32)
     network = small_network(config=config)
-    learn_page(network, 100)
+    learn_page(network, 80)
     return network
 
 

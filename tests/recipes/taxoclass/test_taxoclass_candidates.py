@@ -7,6 +7,7 @@ from hypothesis import given
 
 from tests.recipes.taxoclass.strategies import scored_taxonomies
 from toolkit_recipes.taxoclass.candidates import find_candidates
+from toolkit_recipes.taxoclass.pair_scores import DensePairs
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 from toolkit_recipes.taxoclass.taxonomy import build
 
@@ -35,7 +36,7 @@ def slow_candidates(scores: list[float], taxonomy: Taxonomy) -> set[int]:
 def test_search_is_the_papers_walk(case: tuple[Taxonomy, torch.Tensor]) -> None:
     """All documents at once give what a plain walk gives for each."""
     taxonomy, scores = case
-    found = find_candidates(scores.abs(), taxonomy)
+    found = find_candidates(DensePairs(scores.abs()), taxonomy)
     for row, document in zip(found, scores.abs().tolist(), strict=True):
         assert set(row.nonzero().flatten().tolist()) == slow_candidates(document, taxonomy)
 
@@ -47,7 +48,7 @@ def test_widths_of_the_first_levels() -> None:
     names = [str(c) for c in range(155)]
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(20, 155, generator=generator)
-    found = find_candidates(scores, build(names, names, edges))
+    found = find_candidates(DensePairs(scores), build(names, names, edges))
     assert found[:, :5].sum(dim=1).tolist() == [2] * 20
     assert found[:, 5:30].sum(dim=1).tolist() == [4] * 20
     assert found[:, 30:].sum(dim=1).tolist() == [9] * 20
@@ -56,5 +57,6 @@ def test_widths_of_the_first_levels() -> None:
 def test_every_candidate_hangs_on_a_candidate() -> None:
     """A class below the top is only reached through a parent that was kept."""
     taxonomy = build("abcdef", "abcdef", [(0, 3), (1, 4), (2, 5)])
-    found = find_candidates(torch.tensor([[0.9, 0.8, 0.1, 0.2, 0.3, 1.0]]), taxonomy)
+    scores = DensePairs(torch.tensor([[0.9, 0.8, 0.1, 0.2, 0.3, 1.0]]))
+    found = find_candidates(scores, taxonomy)
     assert found.tolist() == [[True, True, False, True, True, False]]

@@ -29,14 +29,15 @@ from toolkit.events import Artifact
 from toolkit.events import File
 from toolkit.journal import SegmentWriter
 from toolkit_recipes.config import help_text
+from toolkit_recipes.model_source import model_folder
 from toolkit_recipes.taxoclass.classify import Classifier
 from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import read_dataset
 from toolkit_recipes.taxoclass.decode import decode
 from toolkit_recipes.taxoclass.documents import Document
+from toolkit_recipes.taxoclass.model_files import ARTIFACT
 from toolkit_recipes.taxoclass.model_files import load
 from toolkit_recipes.taxoclass.model_files import save
-from toolkit_recipes.taxoclass.model_source import model_folder
 from toolkit_recipes.taxoclass.predict import PredictConfig
 from toolkit_recipes.taxoclass.predict import Summary
 from toolkit_recipes.taxoclass.predict import open_source
@@ -168,7 +169,7 @@ def test_a_model_that_is_not_there_is_named(
     rundir.create(tmp_path / "runs", run_info())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TOOLKIT_RUNS_DIR", raising=False)
-    with pytest.raises(UsageError, match=message), model_folder(model):
+    with pytest.raises(UsageError, match=message), model_folder(model, ARTIFACT):
         pass
 
 
@@ -181,7 +182,7 @@ def test_a_file_outside_the_model_is_refused(tmp_path: Path) -> None:
     writer.close()
     with (
         pytest.raises(UsageError, match=r"'../../evil' would lie outside the model's folder"),
-        model_folder(str(run_dir.path)),
+        model_folder(str(run_dir.path), ARTIFACT),
     ):
         pass
 

@@ -91,11 +91,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) ->
     return folder
 
 
-STEPS = {"stage3/train_loss": 60, "stage4/self_train_loss": 20}
+STEPS = {"stage3/train_loss": 45, "stage4/self_train_loss": 20}
 """About as many points as each curve has."""
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [3, 7])
 @pytest.mark.parametrize("metric", STEPS)
 def test_killed_and_resumed_is_the_same(
     tmp_path: Path, tiny_encoder: Path, undisturbed: Path, metric: str, seed: int

@@ -42,6 +42,12 @@ def test_statistics_are_over_all_pairs() -> None:
     assert math.isclose(found["stage1/similarity_std"], statistics.pstdev(values))
 
 
+def test_pairs_without_a_score_are_not_in_the_statistics() -> None:
+    """NaN marks what was never scored."""
+    found = similarity_statistics(torch.tensor([[0.25, math.nan], [math.nan, 0.75]]))
+    assert list(found.values()) == [0.25, 0.75, 0.5, 0.25]
+
+
 @given(scored_taxonomies())
 def test_propagated_score_is_the_best_below(case: tuple[Taxonomy, torch.Tensor]) -> None:
     """A class scores the maximum over itself and all its descendants."""

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from toolkit import rundir
@@ -14,20 +15,21 @@ from toolkit.events import Artifact
 from toolkit.journal import events_of
 from toolkit.rundir import RunDir
 
-ARTIFACT = "taxo_model"
-"""What a run calls its model."""
 BEST = "best"
 """Alias of the version to take, where any has it."""
 
 
 @contextmanager
-def model_folder(model: str) -> Iterator[Path]:
+def model_folder(model: str, artifact: str) -> Iterator[Path]:
     """Give the folder of a model for as long as it takes to load it.
+
+    Of several models of a run the last one that is called best is taken, else the last one.
 
     Args:
         model: the folder itself, the folder of a run, or the id of a run in ``TOOLKIT_RUNS_DIR``
             (``./runs``), of which a part that no other run has is enough. The files of a run lie
             apart from each other, so they are brought together by links in a temporary folder.
+        artifact: what a run calls its models; ``*`` stands for anything.
 
     Raises:
         UsageError: there is no such folder or run, or the run has no model.
@@ -37,9 +39,9 @@ def model_folder(model: str) -> Iterator[Path]:
         yield path
         return
     run = RunDir(path) if path.is_dir() else _find_run(model)
-    artifact = _last_model(run)
-    with tempfile.TemporaryDirectory(prefix="taxo_model-") as folder:
-        _link(artifact, run, Path(folder))
+    found = _best_model(run, artifact)
+    with tempfile.TemporaryDirectory(prefix="model-") as folder:
+        _link(found, run, Path(folder))
         yield Path(folder)
 
 
@@ -50,15 +52,15 @@ def _find_run(model: str) -> RunDir:
         raise UsageError(f"model={model}: no such folder, and {error}") from None
 
 
-def _last_model(run: RunDir) -> Artifact:
+def _best_model(run: RunDir, artifact: str) -> Artifact:
     found = [
         event
         for _, event in events_of(run.journal, Artifact)
-        if isinstance(event, Artifact) and event.name == ARTIFACT
+        if isinstance(event, Artifact) and fnmatchcase(event.name, artifact)
     ]
     if not found:
         raise UsageError(
-            f"{run.path}: the run has no artifact {ARTIFACT!r}; it hasn't got as far as saving its "
+            f"{run.path}: the run has no artifact {artifact!r}; it hasn't got as far as saving its "
             f"model, see `toolkit runs show {run.path.name}`"
         )
     return ([event for event in found if BEST in event.aliases] or found)[-1]

@@ -1,0 +1,116 @@
+"""Finding texts on images with a trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from attrs import evolve
+from attrs import frozen
+from attrs import validators
+from PIL import Image
+
+from toolkit.errors import UsageError
+from toolkit_recipes.config import option
+from toolkit_recipes.dbnet.annotations import LoadedPage
+from toolkit_recipes.dbnet.augmentation import fit
+from toolkit_recipes.dbnet.dataset import image_batch
+from toolkit_recipes.dbnet.dataset import normalised
+from toolkit_recipes.dbnet.found_files import FoundPage
+from toolkit_recipes.dbnet.images import SUFFIXES
+from toolkit_recipes.dbnet.model_files import SavedNetwork
+from toolkit_recipes.dbnet.pictures import draw_page
+from toolkit_recipes.dbnet.postprocess import find_texts
+from toolkit_recipes.dbnet.presets import PostprocessConfig
+
+_PART = validators.optional(validators.and_(validators.ge(0), validators.le(1)))
+_NOT_NEGATIVE = validators.optional(validators.ge(0))
+
+
+@frozen
+class PredictConfig:
+    """Everything that ``recipes/dbnet_predict.py`` can be told."""
+
+    model: str | None = option(
+        None, "folder of a saved network, or folder or id of the run that trained it; must be given"
+    )
+    input: str | None = option(None, "image, or folder of images; must be given")
+    output: str = option("texts.json", "UFO json file to write")
+    icdar: str | None = option(None, "zip file to write for ICDAR's evaluation; none: not written")
+    drawn: str | None = option(None, "folder for the pages with outlines; none: not drawn")
+    long_side: int | None = option(
+        None,
+        "longest side of a page in the network; none: as it was measured in training",
+        check=validators.optional(validators.ge(32)),
+    )
+    exif: bool = option(True, "turn photographs as their EXIF says")
+    thresh: float | None = option(None, "as postprocess.thresh in training", check=_PART)
+    box_thresh: float | None = option(None, "as postprocess.box_thresh in training", check=_PART)
+    unclip: float | None = option(None, "as postprocess.unclip in training", check=_NOT_NEGATIVE)
+    min_size: float | None = option(
+        None, "as postprocess.min_size in training", check=_NOT_NEGATIVE
+    )
+    shape: Literal["quad", "polygon"] | None = option(None, "as postprocess.shape in training")
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = option(
+        "auto", "number format of the network; auto: bf16 where the hardware computes in it"
+    )
+
+    def postprocess(self, trained: PostprocessConfig) -> PostprocessConfig:
+        """Return the network's own settings with those that were given here in their place."""
+        names = ("thresh", "box_thresh", "unclip", "min_size", "shape")
+        given = {name: getattr(self, name) for name in names}
+        return evolve(trained, **{n: value for n, value in given.items() if value is not None})
+
+
+@frozen(eq=False)
+class Finder:
+    """Finds texts on images.
+
+    Args:
+        saved: the network; it must be where the accelerator computes.
+        accelerator: knows device and number format.
+        postprocess: from maps to texts.
+        long_side: of a page in the network.
+    """
+
+    saved: SavedNetwork
+    accelerator: Accelerator
+    postprocess: PostprocessConfig
+    long_side: int
+
+    @torch.no_grad()
+    def find(self, page: LoadedPage) -> FoundPage:
+        """Return what is found on a page, in its own coordinates."""
+        fitted = fit(page, self.long_side)
+        images = normalised(image_batch(fitted.image).to(self.accelerator.device))
+        with self.accelerator.autocast():
+            prob = self.saved.network.probability(images)[0].float().cpu().numpy()
+        height, width = fitted.size
+        ratio = self.saved.config.targets.shrink_ratio
+        found = find_texts(prob[:height, :width], self.postprocess, ratio, fitted.page_size)
+        return FoundPage(page.name, fitted.page_size, tuple(found))
+
+
+def images_of(path: Path) -> list[tuple[str, Path]]:
+    """Return names and files of the images in a folder and those below it, or of one image.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if path.is_file():
+        return [(path.name, path)]
+    if not path.is_dir():
+        raise UsageError(f"input={path}: no such file or folder")
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UsageError(f"input={path}: no images; looked for {', '.join(sorted(SUFFIXES))}")
+    return [(file.relative_to(path).as_posix(), file) for file in found]
+
+
+def draw(page: LoadedPage, found: FoundPage, folder: Path) -> None:
+    """Write a page with outlines into a folder, by its name, as PNG."""
+    file = folder / Path(page.name).with_suffix(".png")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw_page(page.image, (), found.detections)).save(file)

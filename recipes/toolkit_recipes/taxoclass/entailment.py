@@ -1,0 +1,252 @@
+"""Stage 1 with a language inference model, as the paper has it (section 4.1).
+
+The similarity of a document and a class is the probability, according to the model, that the
+document entails a sentence with the class name: the softmax over all of the model's labels, taken
+at the one that is called entailment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import Accelerator
+from attrs import frozen
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoConfig
+from transformers import AutoModelForSequenceClassification
+from transformers import AutoTokenizer
+from transformers import PretrainedConfig
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase
+
+from toolkit.errors import UsageError
+from toolkit_recipes.console import Reporter
+from toolkit_recipes.loop import gather_rows
+from toolkit_recipes.taxoclass.model_hub import ModelFiles
+from toolkit_recipes.taxoclass.model_hub import find_model
+from toolkit_recipes.taxoclass.pair_cache import PairCache
+from toolkit_recipes.taxoclass.pair_tokens import PairTokens
+from toolkit_recipes.taxoclass.presets import SimilarityConfig
+
+ENTAILMENT = "entail"
+"""How the name of the label begins: entailment, ENTAILMENT, entails; not_entailment doesn't."""
+PORTION = 4096
+"""Pairs between two writes to the cache: what a kill can cost."""
+LARGEST_LENGTH = 1_000_000
+"""A tokenizer that says more has no limit of its own."""
+RESERVED_POSITIONS = 2
+"""Positions that models of the RoBERTa family don't give to tokens."""
+
+
+def find_entailment_model(model: str) -> ModelFiles:
+    """Find the files of a language inference model, and check that it says which label entails.
+
+    Args:
+        model: a folder or a name on the Hugging Face hub.
+
+    Raises:
+        UsageError: found nowhere, or no label or several are called entailment.
+    """
+    files = find_model("similarity.model", model)
+    entailment_label(_read_config(files.folder), files.folder)
+    return files
+
+
+def entailment_label(config: PretrainedConfig, folder: Path) -> int:
+    """Return the position of the entailment label, found by its name in any case.
+
+    Args:
+        config: of the model; both ``id2label`` and ``label2id`` are looked into.
+        folder: of the model, for messages.
+
+    Raises:
+        UsageError: no label or several are called so; labels without names (``LABEL_0``) say
+            nothing.
+    """
+    names, ids = config.id2label or {}, config.label2id or {}
+    named = [*names.items(), *((i, name) for name, i in ids.items())]
+    found = {int(i) for i, name in named if str(name).strip().lower().startswith(ENTAILMENT)}
+    if len(found) == 1:
+        return found.pop()
+    written = ", ".join(str(name) for _, name in sorted(names.items()))
+    problem = "several of its labels are" if found else "none of its labels is"
+    raise UsageError(
+        f"{folder}: {problem} called entailment (labels: {written}); give a language inference "
+        "model with similarity.model, or put the names that its authors give into id2label and "
+        "label2id of its config.json"
+    )
+
+
+@frozen(eq=False)
+class EntailmentModel:
+    """A sequence classifier and how to read its answer; load it with :meth:`load`."""
+
+    classifier: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    label: int
+    """Position of the entailment label."""
+    longest: int
+    """Tokens of a pair that it can read."""
+    padding: int
+
+    @classmethod
+    def load(cls, folder: Path) -> EntailmentModel:
+        """Load a model for reading, on the CPU.
+
+        Raises:
+            UsageError: it can't be loaded, has no trained classification head, or no label is
+                called entailment.
+        """
+        label = entailment_label(_read_config(folder), folder)
+        classifier, tokenizer = _load(folder)
+        tokenizer.truncation_side = "right"
+        padding = tokenizer.pad_token_id
+        if padding is None:
+            padding = classifier.config.pad_token_id or 0
+        classifier.config.pad_token_id = padding
+        longest = _readable(tokenizer, classifier.config)
+        classifier.train(mode=False)
+        return cls(classifier, tokenizer, label, longest, padding)
+
+
+@frozen(eq=False)
+class EntailmentPairs:
+    """Probabilities that documents entail classes, computed when asked for; see :meth:`create`.
+
+    All processes ask for the same pairs, and each computes its share. Pairs are sorted by length,
+    so that a batch holds little padding. What is in the cache isn't computed again.
+    """
+
+    model: EntailmentModel
+    tokens: PairTokens
+    cache: PairCache
+    batch_size: int
+    accelerator: Accelerator
+    reporter: Reporter
+
+    @classmethod
+    def create(
+        cls,
+        model: EntailmentModel,
+        documents: Sequence[str],
+        classes: Sequence[str],
+        config: SimilarityConfig,
+        cache: PairCache,
+        accelerator: Accelerator,
+        reporter: Reporter,
+    ) -> EntailmentPairs:
+        """Tokenise all texts and put the model where it is to work.
+
+        Args:
+            model: is put on the accelerator's device.
+            documents: texts of the documents, the premises.
+            classes: texts of the classes, the hypotheses.
+            config: the length that is read, and the batch size.
+            cache: of this model, this length and this number format.
+            accelerator: says which device, number format and processes to use.
+            reporter: is told about the progress.
+
+        Raises:
+            UsageError: a class text leaves no room for a document.
+        """
+        longest = min(config.max_length, model.longest)
+        if longest < config.max_length:
+            asked = f"similarity.max_length={config.max_length}"
+            reporter.say(f"{asked}: the model reads only {longest}")
+        tokens = PairTokens.read(documents, classes, model.tokenizer, longest, model.padding)
+        model.classifier.to(accelerator.device)
+        return cls(model, tokens, cache, config.batch_size, accelerator, reporter)
+
+    def __len__(self) -> int:
+        return len(self.tokens.documents)
+
+    def score(self, documents: Tensor, classes: Tensor) -> Tensor:
+        """Return P(entailment) of pairs [pairs] on the CPU, in single precision.
+
+        Raises:
+            UsageError: the model says something that isn't a number.
+        """
+        found = self.cache.read(documents, classes)
+        missing = found.isnan().nonzero().flatten()
+        lengths = self.tokens.lengths(documents[missing], classes[missing])
+        longest_first = missing[lengths.argsort(descending=True, stable=True)]
+        portions = torch.split(longest_first, PORTION) if len(missing) else ()
+        for portion in self.reporter.track(portions, f"{len(missing)} pairs (by {PORTION})"):
+            pairs = documents[portion], classes[portion]
+            found[portion] = self._compute(*pairs)
+            self.cache.write(*pairs, found[portion])
+        return found
+
+    def _compute(self, documents: Tensor, classes: Tensor) -> Tensor:
+        """Return P(entailment) of pairs that are sorted by length, on every process."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        mine = torch.arange(len(documents))[rank::world]
+        mine = mine if len(mine) else torch.tensor([0])  # some are computed twice
+        with torch.inference_mode(), self.accelerator.autocast():
+            parts = [
+                self._probabilities(documents[batch], classes[batch])
+                for batch in torch.split(mine, self.batch_size)
+            ]
+        places = mine.to(self.accelerator.device)
+        rows = torch.cat(parts).clone()[:, None]
+        whole = gather_rows(self.accelerator, places, rows, len(documents)).cpu()[:, 0]
+        if not whole.isfinite().all():
+            raise UsageError(
+                f"{self.model.tokenizer.name_or_path} says something that isn't a number in "
+                f"{self.accelerator.mixed_precision} precision; use mixed_precision=bf16 or no"
+            )
+        return whole
+
+    def _probabilities(self, documents: Tensor, classes: Tensor) -> Tensor:
+        inputs = self.tokens.inputs(documents, classes, self.accelerator.device)
+        logits: Tensor = self.model.classifier(**inputs).logits
+        return logits.float().softmax(dim=1)[:, self.model.label]
+
+
+def _read_config(folder: Path) -> PretrainedConfig:
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(folder, error) from error
+    return config
+
+
+def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        classifier, report = AutoModelForSequenceClassification.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
+    _refuse_missing(folder, report)
+    return classifier, tokenizer
+
+
+def _refuse_missing(folder: Path, report: Mapping[str, Any]) -> None:
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise UsageError(
+            f"{folder}: weights are missing: {', '.join(missing[:3])}; similarity.model must be "
+            "trained for language inference"
+        )
+
+
+def _unreadable(folder: Path, error: Exception) -> UsageError:
+    reason = str(error).strip().splitlines()[0]
+    return UsageError(f"{folder}: can't be loaded as a sequence classifier: {reason}")
+
+
+def _readable(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:
+    """Return how many tokens the model reads, by its tokenizer, else by its positions."""
+    if tokenizer.model_max_length < LARGEST_LENGTH:
+        return int(tokenizer.model_max_length)
+    positions = getattr(config, "max_position_embeddings", None)
+    return LARGEST_LENGTH if positions is None else int(positions) - RESERVED_POSITIONS

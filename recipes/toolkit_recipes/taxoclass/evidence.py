@@ -1,0 +1,214 @@
+"""Stage 1 as a whole: what is known of documents and classes before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from toolkit_recipes.storage import Tensors
+from toolkit_recipes.storage import content_key
+from toolkit_recipes.taxoclass.candidates import complete_families
+from toolkit_recipes.taxoclass.candidates import find_candidates
+from toolkit_recipes.taxoclass.corpus import Dataset
+from toolkit_recipes.taxoclass.encoder import TextEncoder
+from toolkit_recipes.taxoclass.encoder import find_encoder
+from toolkit_recipes.taxoclass.entailment import EntailmentModel
+from toolkit_recipes.taxoclass.entailment import EntailmentPairs
+from toolkit_recipes.taxoclass.entailment import find_entailment_model
+from toolkit_recipes.taxoclass.model_hub import ModelFiles
+from toolkit_recipes.taxoclass.pair_cache import open_cache
+from toolkit_recipes.taxoclass.pair_scores import DensePairs
+from toolkit_recipes.taxoclass.pair_scores import PartialPairs
+from toolkit_recipes.taxoclass.presets import TaxoClassConfig
+from toolkit_recipes.taxoclass.similarity import class_texts
+from toolkit_recipes.taxoclass.similarity import cosine_similarity
+from toolkit_recipes.taxoclass.similarity import propagate
+from toolkit_recipes.taxoclass.stages import Workplace
+
+PARTS = ("train", "test")
+
+
+@frozen
+class Models:
+    """Where the pretrained models of a run were found."""
+
+    encoder: ModelFiles
+    entailment: ModelFiles | None = None
+    """Where similarity is entailment."""
+
+    def sources(self) -> dict[str, str]:
+        """Return what kind of place each was found in, as params of the run."""
+        found: dict[str, str] = {"encoder_source": self.encoder.source}
+        if self.entailment is not None:
+            found["similarity_source"] = self.entailment.source
+        return found
+
+
+def find_models(config: TaxoClassConfig) -> Models:
+    """Find the models that a configuration names.
+
+    Raises:
+        UsageError: one is found nowhere, or can't tell entailment.
+    """
+    encoder = find_encoder(config.encoder.model)
+    if config.similarity.backend == "embedding":
+        return Models(encoder)
+    return Models(encoder, find_entailment_model(config.similarity.model))
+
+
+@frozen(eq=False)
+class Part:
+    """What stage 1 found out about some of the documents.
+
+    With the embedding backend there are vectors alone. With entailment there are scores and
+    candidates, and vectors only where the candidate search walks on them.
+    """
+
+    vectors: Tensor | None
+    """[documents, width], from the untrained encoder."""
+    scores: Tensor | None
+    """P(entailment) [documents, classes], NaN for the pairs that were never scored."""
+    candidates: Tensor | None
+    """Boolean [documents, classes]."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Tensor], name: str) -> Part:
+        """Take a part out of the tensors of :func:`compare`."""
+        vectors, scores = found.get(f"{name}.vectors"), found.get(f"{name}.scores")
+        return cls(vectors, scores, found.get(f"{name}.candidates"))
+
+    def joined(self, other: Part) -> Part:
+        """Put further documents after these."""
+        return Part(
+            _joined(self.vectors, other.vectors),
+            _joined(self.scores, other.scores),
+            _joined(self.candidates, other.candidates),
+        )
+
+
+@frozen(eq=False)
+class Evidence:
+    """Result of stage 1."""
+
+    classes: Tensor
+    """Vectors of the class texts [classes, width], from the untrained encoder."""
+    train: Part
+    test: Part
+    corpus: Part
+    """Of the documents that stages 2 and 4 look at: train, and test where that is allowed."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Tensor], *, transductive: bool) -> Evidence:
+        """Take the tensors of :func:`compare` apart."""
+        train, test = (Part.of(found, name) for name in PARTS)
+        return cls(found["classes"], train, test, train.joined(test) if transductive else train)
+
+    def similarity(self, part: Part) -> Tensor:
+        """Return the similarity of documents and classes [documents, classes].
+
+        Cosines of all pairs, or P(entailment) of those that were scored and NaN elsewhere.
+        """
+        if part.scores is not None:
+            return part.scores
+        if part.vectors is None:
+            raise ValueError("a part has neither scores nor vectors")
+        return cosine_similarity(part.vectors, self.classes)
+
+
+def evidence_key(
+    models: Models, data: Dataset, config: TaxoClassConfig, mixed_precision: str
+) -> str:
+    """Return the key of all that the result of stage 1 depends on."""
+    parts: list[object] = [
+        models.encoder.fingerprint(),
+        [config.encoder.max_length, mixed_precision],
+        _class_texts(data, config),
+        [data.train.texts, data.test.texts],
+    ]
+    if models.entailment is not None:
+        parts += [_model_key(models.entailment, config, mixed_precision)]
+        parts += [config.search.scores, data.taxonomy.parents]
+    return content_key(*parts)
+
+
+def compare(place: Workplace, data: Dataset, models: Models, cache: Path | None) -> Tensors:
+    """Encode what is to be encoded, and with the entailment backend score what the search meets.
+
+    Args:
+        place: what to work with.
+        data: taxonomy and documents.
+        models: found for this configuration.
+        cache: folder for scores of pairs; None keeps none.
+
+    Returns:
+        ``classes``, and for train and test what :class:`Part` has, as ``train.vectors``.
+    """
+    found = _encode(place, data, models)
+    if models.entailment is None:
+        return found
+    is_walked = place.config.search.scores == "propagated"
+    walked = torch.cat([found[f"{name}.vectors"] for name in PARTS]) if is_walked else None
+    scores, candidates = _entail(place, data, models.entailment, cache, walked, found["classes"])
+    count = len(data.train)
+    for name, rows in zip(PARTS, (slice(count), slice(count, None)), strict=True):
+        found |= {f"{name}.scores": scores[rows], f"{name}.candidates": candidates[rows]}
+    return found
+
+
+def _encode(place: Workplace, data: Dataset, models: Models) -> Tensors:
+    config = place.config
+    encoder = TextEncoder(models.encoder, config.encoder, place.accelerator, place.journal.reporter)
+    found = {"classes": encoder.encode(_class_texts(data, config), "classes")}
+    if models.entailment is None or config.search.scores == "propagated":
+        found["train.vectors"] = encoder.encode(data.train.texts, "train documents")
+        found["test.vectors"] = encoder.encode(data.test.texts, "test documents")
+    return found
+
+
+def _entail(
+    place: Workplace,
+    data: Dataset,
+    files: ModelFiles,
+    folder: Path | None,
+    vectors: Tensor | None,
+    classes: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return scores, NaN where none was needed, and candidates of the train and test documents.
+
+    The search walks on the scores themselves, or where there are ``vectors`` on their cosines with
+    ``classes``, each raised to its best descendant's.
+    """
+    accelerator, config, taxonomy = place.accelerator, place.config, data.taxonomy
+    documents, texts = [*data.train.texts, *data.test.texts], _class_texts(data, config)
+    key = _model_key(files, config, accelerator.mixed_precision)
+    with open_cache(folder, key, documents, texts, accelerator) as cache:
+        model, reporter = EntailmentModel.load(files.folder), place.journal.reporter
+        pairs = EntailmentPairs.create(
+            model, documents, texts, config.similarity, cache, accelerator, reporter
+        )
+        scores = PartialPairs.none_of(pairs, len(taxonomy))
+        if vectors is None:
+            candidates = find_candidates(scores, taxonomy)
+        else:
+            raised = propagate(cosine_similarity(vectors, classes), taxonomy)
+            candidates = find_candidates(DensePairs(raised), taxonomy)
+        complete_families(scores, candidates, taxonomy)
+    return scores.matrix, candidates
+
+
+def _model_key(files: ModelFiles, config: TaxoClassConfig, mixed_precision: str) -> str:
+    """Key of all but the texts that P(entailment) of a pair depends on."""
+    return content_key(files.fingerprint(), config.similarity.max_length, mixed_precision)
+
+
+def _class_texts(data: Dataset, config: TaxoClassConfig) -> list[str]:
+    taxonomy = data.taxonomy
+    return class_texts(taxonomy.names, config.similarity.template, taxonomy.terms)
+
+
+def _joined(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return None if first is None or second is None else torch.cat([first, second])
