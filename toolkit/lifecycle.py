@@ -41,7 +41,8 @@ class Life:
 def look(run: RunDir) -> Life:
     """Read the run's life off its locks and its last events."""
     parts = journal.segments(run.journal)
-    alive = tuple(part for part in parts if part.is_alive())
+    # Who settles a run is no part of it, and holds a segment only for as long as it writes the end.
+    alive = tuple(part for part in parts if part.role != "settler" and part.is_alive())
     if alive:
         return Life("RUNNING", alive=alive)
     for part in reversed(parts):

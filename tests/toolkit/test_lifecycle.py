@@ -115,6 +115,15 @@ def test_run_without_a_writer_is_settled(run_dir: RunDir) -> None:
     assert lifecycle.settle(run_dir).state == "KILLED"
 
 
+def test_being_settled_is_not_being_alive(run_dir: RunDir) -> None:
+    """Who looks while another process writes the end doesn't take that one for the run."""
+    attempt(run_dir, None)
+    settler = SegmentWriter.create(run_dir.journal, "settler")
+
+    assert lifecycle.look(run_dir).state == "UNSETTLED"
+    settler.close()
+
+
 def test_settled_once(new_run: NewRun, runs_dir: Path) -> None:
     """However many processes settle a run at once, it ends once, and all of them see it ended."""
     runs = [new_run(id=f"run-{number:02d}") for number in range(12)]
