@@ -40,7 +40,9 @@ def main(config: DbnetConfig) -> None:
     share = Share.of(training, accelerator)
     steps = steps_per_epoch(len(pages.train), training.batch_size)
     loss = DBLoss(config.loss, config.model.k)
-    trainer = Trainer.create(accelerator, network, loss, training, training.epochs * steps)
+    trainer = Trainer.create(
+        accelerator, network, loss, training, training.epochs * steps, config.seed
+    )
     evaluator = Evaluator(accelerator, loss, config, reporter)
 
     with toolkit.start_run(project="ocr-receipt-detection", tags=["baseline", "dbnet"]) as run:
@@ -76,6 +78,7 @@ def main(config: DbnetConfig) -> None:
                 rate = trainer.schedule.rate(progress.step)
                 recording.step(progress, losses, rate, parts)
                 progress = progress.after_step()
+            trainer.settle()
             measured = evaluator.measure(trainer.best_guess, pages.val, "validation")
             recording.epoch(progress, measured)
             progress, best = keeper.end_epoch(trainer, progress, best, measured.figures)

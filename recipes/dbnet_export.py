@@ -1,6 +1,8 @@
 """Write a trained DBNet network as an ONNX file.
 
 python recipes/dbnet_export.py model=FOLDER|RUN [output=FILE]
+
+The file's metadata hold how to prepare a page and the network's own post-processing.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from toolkit_recipes.config import option
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.dbnet.model_files import ARTIFACTS
 from toolkit_recipes.dbnet.model_files import load_network
+from toolkit_recipes.dbnet.onnx_export import export_metadata
 from toolkit_recipes.dbnet.onnx_export import export_onnx
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.model_source import model_folder
@@ -37,7 +40,7 @@ def main(config: ExportConfig) -> None:
     with model_folder(config.model, ARTIFACTS) as folder:
         saved = load_network(folder)
     file = Path(config.output).expanduser()
-    export_onnx(saved.network, file)
+    export_onnx(saved.network, file, export_metadata(saved.config))
     Reporter(Console(stderr=True)).say(f"written to {file}")
 
 

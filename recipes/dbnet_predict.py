@@ -24,6 +24,7 @@ from toolkit_recipes.dbnet.model_files import ARTIFACTS
 from toolkit_recipes.dbnet.model_files import load_network
 from toolkit_recipes.dbnet.predict import Finder
 from toolkit_recipes.dbnet.predict import PredictConfig
+from toolkit_recipes.dbnet.predict import check_outputs
 from toolkit_recipes.dbnet.predict import draw
 from toolkit_recipes.dbnet.predict import images_of
 from toolkit_recipes.loop import run_recipe
@@ -36,18 +37,21 @@ def main(config: PredictConfig) -> None:
     if config.model is None or config.input is None:
         raise UsageError("give model=FOLDER of a saved network, or model=RUN, and input=IMAGES")
     files = images_of(Path(config.input).expanduser())
+    check_outputs(config, files)
     with model_folder(config.model, ARTIFACTS) as folder:
         saved = load_network(folder)
+    postprocess = config.postprocess(saved.config.postprocess)
+    exif = saved.config.data.exif if config.exif is None else config.exif
+    long_side = config.long_side or saved.config.evaluation.long_side
     accelerator = start_accelerator(config.mixed_precision, seed=0)
     saved.network.to(accelerator.device)
-    long_side = config.long_side or saved.config.evaluation.long_side
-    finder = Finder(saved, accelerator, config.postprocess(saved.config.postprocess), long_side)
+    finder = Finder(saved, accelerator, postprocess, long_side)
     reporter = Reporter(Console(stderr=True))
 
     pages: list[FoundPage] = []
     for name, file in reporter.track(files, "images"):
         try:
-            page = LoadedPage(name, load_image(file, exif=config.exif), ())
+            page = LoadedPage(name, load_image(file, exif=exif), ())
         except ImageError as error:
             reporter.say(f"nothing found on an image that can't be read: {error}")
             pages.append(FoundPage(name, problem=str(error)))

@@ -22,11 +22,11 @@ from toolkit_recipes.config import as_dict
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.dbnet.annotations import PageSource
 from toolkit_recipes.dbnet.evaluation import Evaluator
+from toolkit_recipes.dbnet.evaluation import none_readable
 from toolkit_recipes.dbnet.losses import DBLoss
 from toolkit_recipes.dbnet.model_files import ARTIFACTS
 from toolkit_recipes.dbnet.model_files import SavedNetwork
 from toolkit_recipes.dbnet.model_files import load_network
-from toolkit_recipes.dbnet.presets import SyntheticConfig
 from toolkit_recipes.dbnet.readers.pages import read_pages
 from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
 from toolkit_recipes.dbnet.tuning import SWEPT
@@ -50,10 +50,12 @@ def main(config: TuneConfig) -> None:
     """Ask the network about every page once, then try the settings."""
     if config.model is None:
         raise UsageError("model is missing; give model=FOLDER of a saved network, or model=RUN")
-    pages = _pages(config)
     with model_folder(config.model, ARTIFACTS) as folder:
         saved = load_network(folder)
+    pages = _pages(config, saved)
     own, ratio = saved.config.postprocess, saved.config.targets.shrink_ratio
+    iou = saved.config.evaluation.iou
+    tried = list(settings(config, own))
     accelerator = start_accelerator(config.mixed_precision, seed=0)
     reporter = Reporter(Console())
 
@@ -64,9 +66,9 @@ def main(config: TuneConfig) -> None:
         run.log_params(as_dict(config) | {"baseline": as_dict(own)})
         maps = _maps(saved, pages, accelerator, reporter, config.workers, Path(cache))
         trials: list[Trial] = []
-        for setting in reporter.track(list(settings(config, own)), "settings"):
+        for setting in reporter.track(tried, "settings"):
             name = "baseline" if not trials else name_of(setting)
-            trial = Trial(name, setting, try_setting(setting, maps, ratio))
+            trial = Trial(name, setting, try_setting(setting, maps, ratio, iou))
             with toolkit.start_run(name=name, nested=True) as child:
                 child.log_params(as_dict(setting))
                 child.log_metrics({f"val/{n}": v for n, v in trial.figures.items()}, step=0)
@@ -83,10 +85,11 @@ def main(config: TuneConfig) -> None:
         reporter.table(f"Best of {len(trials)} settings by {config.metric}", summary)
 
 
-def _pages(config: TuneConfig) -> Sequence[PageSource]:
+def _pages(config: TuneConfig, saved: SavedNetwork) -> Sequence[PageSource]:
     if config.data is None:
-        return synthetic_pages(SyntheticConfig(), SYNTHETIC_SEED, 0, config.pages)
-    return read_pages(Path(config.data).expanduser(), config.format, exif=config.exif).pages
+        return synthetic_pages(saved.config.synthetic, SYNTHETIC_SEED, 0, config.pages)
+    exif = saved.config.data.exif if config.exif is None else config.exif
+    return read_pages(Path(config.data).expanduser(), config.format, exif=exif).pages
 
 
 def _maps(
@@ -101,12 +104,17 @@ def _maps(
     loss = DBLoss(saved.config.loss, saved.config.model.k)
     data = evolve(saved.config.data, workers=workers)
     evaluator = Evaluator(accelerator, loss, evolve(saved.config, data=data), reporter)
-    maps = []
-    for number, read in enumerate(evaluator.read(network, pages, "pages")):
+    maps: list[StoredMap] = []
+    problems: list[str] = []
+    for read in evaluator.read(network, pages, "pages"):
         for problem in read.problems:
+            problems.append(problem)
             reporter.say(f"counts for nothing: {problem}")
-        file = cache / f"{number}.npy"
-        maps.append(StoredMap.store(file, read.prob, read.page.regions, read.page.page_size))
+        if not read.problems:
+            file = cache / f"{len(maps)}.npy"
+            maps.append(StoredMap.store(file, read.prob, read.page.regions, read.page.page_size))
+    if not maps:
+        raise none_readable("pages", problems)
     return maps
 
 

@@ -78,7 +78,7 @@ def main(config: TaxoClassConfig) -> None:
         log_final(run, data, decoded, quality, hours=(time.monotonic() - started) / 3600)
         stages.keep_model(trained, quality)
         reporter.table("Results", stage1 | stage2 | stage3 | zero_shot | before | quality)
-        say_advice(run, reporter, stage1, stage2, len(data.taxonomy))
+        say_advice(run, reporter, stage1, stage2, len(data.taxonomy), config.similarity.backend)
         if run.dir:
             reporter.say(f"Recorded in {run.dir}; look at it with `toolkit runs show {run.id}`")
     accelerator.end_training()

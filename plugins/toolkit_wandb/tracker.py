@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 from typing import ClassVar
 from typing import Literal
@@ -258,7 +259,7 @@ class WandbTracker:
     def _keep(self, said: Artifact) -> None:
         import wandb
 
-        path = f"{said.folder}/{said.name}" if said.folder else said.name
+        path = artifact_path(said.folder, said.name)
         artifact = wandb.Artifact(artifact_name(path), said.type, metadata={"path": path})
         # Offline, the run's folder gets its own copy, to have all of the run in one place; online,
         # the toolkit's copy lasts until it is uploaded.
@@ -267,6 +268,13 @@ class WandbTracker:
             for file in said.files:
                 artifact.add_file(file.path, name=file.name, policy=policy, skip_cache=True)
             self._run.log_artifact(artifact, aliases=list(said.aliases))
+
+
+def artifact_path(folder: str, name: str) -> str:
+    """The folder and the name, which isn't said twice where the folder has it already."""
+    if not folder or PurePosixPath(folder).name == name:
+        return folder or name
+    return f"{folder}/{name}"
 
 
 def artifact_name(path: str) -> str:

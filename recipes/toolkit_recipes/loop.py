@@ -114,10 +114,13 @@ def start_reporter(accelerator: Accelerator) -> Reporter:
 
 
 def environment(accelerator: Accelerator, seed: int) -> dict[str, str | float]:
-    """Return what besides the configuration shapes a result, as params of the run."""
+    """Return what besides the configuration shapes a result, as params of the run.
+
+    ``git_commit`` is that of the repository around the script.
+    """
     return {
         "seed": seed,
-        "git_commit": source(Path.cwd()).commit or "unknown",
+        "git_commit": source(Path(sys.argv[0]).resolve().parent).commit or "unknown",
         "pytorch_version": torch.__version__,
         "cuda_version": torch.version.cuda or "none",
         "device": accelerator.device.type,

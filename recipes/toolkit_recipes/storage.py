@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import uuid
 from collections.abc import Callable
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,13 +36,13 @@ def content_key(*parts: Any) -> str:
 
 
 def files_fingerprint(folder: Path, patterns: Iterable[str]) -> str:
-    """Return the SHA-256 over names and contents of the files of a folder that match."""
-    found = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+    """Return the SHA-256 over names and contents of the files in and below a folder that match."""
+    found = sorted({file for pattern in patterns for file in folder.rglob(pattern)})
     total = hashlib.sha256()
     for file in found:
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
-        total.update(f"{file.name} {digest}\n".encode())
+        total.update(f"{file.relative_to(folder).as_posix()} {digest}\n".encode())
     return total.hexdigest()
 
 
@@ -135,7 +136,8 @@ class Checkpoints:
             torch.save(checkpoint.optimizer, new / "optimizer.pt")
             (new / "progress.json").write_text(json.dumps(checkpoint.progress), encoding="utf-8")
             old = self._folders()
-            new.rename(self.folder / f"{self.key[:24]}-{checkpoint.progress['step']:08}")
+            number = int(old[-1].name.rpartition("-")[2]) + 1 if old else 1
+            new.rename(self.folder / f"{self.key[:24]}-{number:08}")
             for folder in old:
                 shutil.rmtree(folder, ignore_errors=True)
         self.accelerator.wait_for_everyone()
@@ -154,6 +156,20 @@ class Checkpoints:
             progress=json.loads((folder / "progress.json").read_text(encoding="utf-8")),
         )
 
+    def refuse_others(self) -> None:
+        """Refuse to begin anew where there is a checkpoint of another key.
+
+        Raises:
+            UsageError: there is one.
+        """
+        others = self.folder is not None and any(self.folder.glob("*-*/progress.json"))
+        if from_main_process(self.accelerator, others):
+            raise UsageError(
+                f"{self.folder}: the run's checkpoint was made with another configuration, other "
+                "data or another number of processes; resume it with what it was started with "
+                "(params.json and config.json of the run), or start a new run"
+            )
+
     def _folders(self) -> list[Path]:
         """Complete checkpoints, the latest last."""
         return sorted(self.folder.glob(f"{self.key[:24]}-*")) if self.folder else []
@@ -161,7 +177,7 @@ class Checkpoints:
 
 def _write_tensors(tensors: Tensors, file: Path) -> None:
     """Write a file that is either whole or not there."""
-    new = file.with_suffix(".new")
+    new = file.with_name(f"{file.name}.{uuid.uuid4().hex}.new")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new)
     new.replace(file)
 

@@ -24,6 +24,7 @@ from toolkit_wandb import folders
 from toolkit_wandb import settings
 from toolkit_wandb.tracker import WandbTracker
 from toolkit_wandb.tracker import artifact_name
+from toolkit_wandb.tracker import artifact_path
 
 KEY = "0123456789" * 4
 
@@ -205,3 +206,17 @@ def test_tags_are_made_fit_for_wandb(tags: list[str]) -> None:
     assert len(set(short)) == len(short)
     assert all(1 <= len(tag) <= 64 for tag in short)
     assert {tag for tag in tags if 0 < len(tag) <= 64} <= set(short)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "path"),
+    [
+        ("", "taxo_model", "taxo_model"),
+        ("taxo_model", "taxo_model", "taxo_model"),
+        ("models/a", "a", "models/a"),
+        ("models", "a", "models/a"),
+    ],
+)
+def test_an_artifact_in_a_folder_of_its_name(folder: str, name: str, path: str) -> None:
+    """Its name isn't said twice."""
+    assert artifact_path(folder, name) == path

@@ -11,6 +11,8 @@ from typing import Any
 
 from attrs import frozen
 
+from toolkit import tables
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 _NOT_INHERITED = (
     "TOOLKIT_",
@@ -48,6 +50,21 @@ class Launched:
         """Return all values recorded by events of a kind."""
         return {name: v for event in self.events(kind) for name, v in event["values"].items()}
 
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Return step and value of every point of each metric, in their order."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        for event in self.events("metrics"):
+            for name, value in event["values"].items():
+                found.setdefault(name, []).append((event["step"], value))
+        return found
+
+    def table(self, name: str) -> dict[str, list[Any]]:
+        """Return the columns of the only table of this name."""
+        (run,) = (self.folder / "runs").iterdir()
+        (path,) = (event["path"] for event in self.events("table") if event["name"] == name)
+        rows = tables.read(run / path)
+        return {column: [row[i] for row in rows.data] for i, column in enumerate(rows.columns)}
+
     def file(self, name: str) -> str:
         """Return a recorded text by the path it was given."""
         (run,) = (self.folder / "runs").iterdir()
@@ -63,6 +80,19 @@ def launch(folder: Path, script: str, *arguments: str, options: tuple[str, ...] 
 def run_plainly(folder: Path, script: str, *arguments: str) -> Launched:
     """Run the script with Python alone."""
     return _run(folder, [sys.executable, str(RECIPES / script), *arguments])
+
+
+def predict(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    """Return what the prediction script of TaxoClass says of each document."""
+    done = run_plainly(folder, "taxoclass_predict.py", *arguments).done
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def track(folder: Path, options: tuple[str, ...], script: str, *arguments: str) -> Launched:
+    """Run ``toolkit track options -- python script arguments`` in a folder, to its end."""
+    command = [sys.executable, "-m", "toolkit", "track", *options, "--", sys.executable]
+    return _run(folder, [*command, str(RECIPES / script), *arguments])
 
 
 def clean_environment() -> dict[str, str]:

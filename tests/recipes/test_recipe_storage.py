@@ -80,3 +80,33 @@ def test_a_fingerprint_changes_with_name_and_content(tmp_path: Path) -> None:
     assert files_fingerprint(tmp_path, ["*.json"]) == first
     (tmp_path / "a.json").write_text("2")
     assert files_fingerprint(tmp_path, ["*.json"]) != first
+
+
+def test_a_step_can_be_saved_twice(tmp_path: Path) -> None:
+    """As at the end of an epoch that ends where a checkpoint is due; the second one holds."""
+    checkpoints = Checkpoints(tmp_path, content_key("a"), Accelerator())
+    for epoch in (0, 1):
+        checkpoints.save(Checkpoint(_made(), {}, {}, {"step": 100, "epoch": epoch}))
+    checkpoint = checkpoints.load()
+    assert checkpoint is not None
+    assert checkpoint.progress == {"step": 100, "epoch": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_fingerprint_sees_files_below(tmp_path: Path) -> None:
+    """As pooling settings of a sentence encoder are, which shape its vectors."""
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "1_Pooling" / "config.json").write_text("mean", encoding="utf-8")
+    before = files_fingerprint(tmp_path, ["*.json"])
+    (tmp_path / "1_Pooling" / "config.json").write_text("cls", encoding="utf-8")
+    assert files_fingerprint(tmp_path, ["*.json"]) != before
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    """Resuming with other settings would silently begin anew."""
+    checkpoints = Checkpoints(tmp_path, content_key("a"), Accelerator())
+    checkpoints.refuse_others()
+    checkpoints.save(Checkpoint(_made(), {}, {}, {"step": 1}))
+    with pytest.raises(UsageError, match="another configuration"):
+        Checkpoints(tmp_path, content_key("b"), Accelerator()).refuse_others()

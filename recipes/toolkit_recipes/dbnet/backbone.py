@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -15,8 +14,6 @@ from typing import Literal
 import torch
 import transformers
 from attrs import frozen
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 from torch import nn
@@ -29,18 +26,19 @@ from transformers import ResNetConfig
 
 from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.presets import ModelConfig
+from toolkit_recipes.model_hub import SETTINGS
+from toolkit_recipes.model_hub import WEIGHTS
+from toolkit_recipes.model_hub import ModelFiles
+from toolkit_recipes.model_hub import ModelNotFoundError
+from toolkit_recipes.model_hub import find_model
 
 STRIDES = (4, 8, 16, 32)
 """Pixels of the page per pixel of each feature map."""
-HUB_TIMEOUT = 5.0
-"""Seconds to wait for an answer of the hub before going on without it."""
 
-_SETTINGS = "config.json"
-_WEIGHTS = "*.safetensors"
+_OPTION = "model.backbone"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 
 LayerType = Literal["basic", "bottleneck"]
-Source = Literal["folder", "cache", "hub"]
 
 
 @frozen
@@ -63,18 +61,6 @@ RESNETS: Mapping[str, ResNetForm] = MappingProxyType(
     }
 )
 STEM_CHANNELS = 64
-
-
-class BackboneNotFoundError(UsageError):
-    """Neither the Hugging Face cache nor the hub has the files of a backbone."""
-
-
-@frozen
-class BackboneFiles:
-    """Where the files of a backbone were found."""
-
-    folder: Path
-    source: Source
 
 
 class Backbone(nn.Module):
@@ -154,14 +140,16 @@ def _build_resnet(form: ResNetForm, config: ModelConfig) -> tuple[Backbone, str]
     if config.width != 1:
         return untrained, f"random weights; none are published for model.width={config.width:g}"
     try:
-        files = _find(form.repository, (_SETTINGS, _WEIGHTS))
-    except BackboneNotFoundError as error:
-        return untrained, f"random weights; {error}"
+        files = find_model(_OPTION, form.repository)
+    except ModelNotFoundError as error:
+        return untrained, f"random weights; {form.repository} {error.reason}"
     return _load(files, form.repository)
 
 
 def _build_named(name: str, *, pretrained: bool) -> tuple[Backbone, str]:
-    files = _find_named(name, (_SETTINGS, _WEIGHTS) if pretrained else (_SETTINGS,))
+    advice = f", or use one that needs no files: {', '.join(RESNETS)}"
+    needed = (SETTINGS, WEIGHTS) if pretrained else (SETTINGS,)
+    files = find_model(_OPTION, name, advice, needed)
     if pretrained:
         return _load(files, name)
     try:
@@ -192,7 +180,7 @@ def _untrained(config: PretrainedConfig) -> PreTrainedModel:
     return model
 
 
-def _load(files: BackboneFiles, name: str) -> tuple[Backbone, str]:
+def _load(files: ModelFiles, name: str) -> tuple[Backbone, str]:
     """Load a backbone with its weights; the words say how many the file doesn't have."""
     try:
         config = _read_config(files.folder)
@@ -212,7 +200,7 @@ def _load(files: BackboneFiles, name: str) -> tuple[Backbone, str]:
     missing, total = len(report["missing_keys"]), len(model.state_dict())
     if 2 * missing > total:
         raise UsageError(
-            f"model.backbone={name}: {missing} of its {total} tensors aren't in {files.folder}; "
+            f"{_OPTION}={name}: {missing} of its {total} tensors aren't in {files.folder}; "
             "give a folder with the weights of this backbone, or set model.pretrained=false"
         )
     added = f"; {missing} of {total} tensors start at random" if missing else ""
@@ -246,13 +234,19 @@ def _last_stages(config: PretrainedConfig) -> list[str]:
 def _channels(model: PreTrainedModel) -> tuple[int, ...]:
     """Send a blank page through a model to see what it gives.
 
+    Weights that its features don't depend on are frozen: several processes would wait for their
+    gradients.
+
     Raises:
         UsageError: features at other strides than DBNet needs.
     """
     side = 4 * STRIDES[-1]
     model.train(mode=False)
-    with torch.no_grad():
-        maps = model(torch.zeros(1, 3, side, side)).feature_maps
+    maps = model(torch.zeros(1, 3, side, side)).feature_maps
+    torch.stack([features.sum() for features in maps]).sum().backward()  # type: ignore[no-untyped-call]
+    for weight in model.parameters():
+        weight.requires_grad_(weight.grad is not None)
+        weight.grad = None
     model.train()
     strides = tuple(side // features.shape[-1] for features in maps)
     if strides != STRIDES:
@@ -263,64 +257,15 @@ def _channels(model: PreTrainedModel) -> tuple[int, ...]:
     return tuple(features.shape[1] for features in maps)
 
 
-def _find_named(name: str, files: Sequence[str]) -> BackboneFiles:
-    """Find the files of a backbone in a folder, the Hugging Face cache or the hub."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        lacking = _lacking(folder, files)
-        if lacking:
-            raise UsageError(f"model.backbone={name}: the folder has no {lacking}")
-        return BackboneFiles(folder, "folder")
-    if name.startswith((".", "/", "~")):
-        raise UsageError(f"model.backbone={name}: no such folder")
-    try:
-        return _find(name, files)
-    except BackboneNotFoundError as error:
-        raise UsageError(
-            f"model.backbone={name}: {error}; give a folder, connect to the network, or use one "
-            f"that needs no files: {', '.join(RESNETS)}"
-        ) from error
-
-
-def _find(repository: str, files: Sequence[str]) -> BackboneFiles:
-    """Find files in the Hugging Face cache, else fetch them from the hub.
-
-    Raises:
-        BackboneNotFoundError: the message says why.
-    """
-    try:
-        folder = Path(snapshot_download(repository, local_files_only=True))
-        if not _lacking(folder, files):
-            return BackboneFiles(folder, "cache")
-    except (OSError, HFValidationError):
-        pass  # the hub will say what is wrong
-    try:
-        folder = Path(
-            snapshot_download(repository, allow_patterns=list(files), etag_timeout=HUB_TIMEOUT)
-        )
-        lacking = _lacking(folder, files)
-    except (OSError, HFValidationError) as error:
-        raise BackboneNotFoundError(
-            f"{repository} isn't in the Hugging Face cache, and the hub didn't give it: "
-            f"{_reason(error)}"
-        ) from error
-    if lacking:
-        raise BackboneNotFoundError(f"{repository} on the Hugging Face hub has no {lacking}")
-    return BackboneFiles(folder, "hub")
-
-
-def _lacking(folder: Path, files: Sequence[str]) -> str:
-    return ", no ".join(pattern for pattern in files if not any(folder.glob(pattern)))
-
-
-def _origin(files: BackboneFiles, name: str) -> str:
-    if files.source == "folder":
-        return f"pretrained: {name}"
-    return f"pretrained: {name} at {files.folder.name[:12]}, Hugging Face {files.source}"
+def _origin(files: ModelFiles, name: str) -> str:
+    """Say in words where weights are from, with the revision if the hub gave them."""
+    if files.source in ("cache", "hub"):
+        return f"pretrained: {name} at {files.folder.name[:12]}, Hugging Face {files.source}"
+    return f"pretrained: {name}"
 
 
 def _unfit(name: str, error: Exception) -> str:
-    return f"model.backbone={name}: can't be used as a backbone: {_reason(error)}"
+    return f"{_OPTION}={name}: can't be used as a backbone: {_reason(error)}"
 
 
 def _reason(error: Exception) -> str:

@@ -48,6 +48,8 @@ class Draw:
 
     epoch: int
     index: int
+    repeat: int = 0
+    """How often the page was drawn in this epoch before."""
 
 
 @frozen(eq=False)
@@ -120,7 +122,7 @@ class TrainingPages(Dataset[Sample]):
             page = self.sources[draw.index].load()
         except ImageError as error:
             return _blank((crop, crop), str(error))
-        rng = _generator(self.seed, _PAGES, draw.epoch, draw.index)
+        rng = _generator(self.seed, _PAGES, draw.epoch, draw.index, draw.repeat)
         changed = augment(page, self.long_side, self.augmentation, rng)
         targets = make_targets(changed.regions, (crop, crop), self.targets)
         return Sample(changed.image, targets, problem=None)

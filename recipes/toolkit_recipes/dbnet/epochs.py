@@ -42,8 +42,12 @@ class Progress:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch, from 1, with the highest val/hmean, the first of equals; 0 before any."""
-        return self.hmeans.index(max(self.hmeans)) + 1 if self.hmeans else 0
+        """The epoch, from 1, with the highest val/hmean, the first of equals; 0 before any.
+
+        As long as nothing was found at all, it is the last one: patience begins with the first
+        text that is found.
+        """
+        return self.hmeans.index(max(self.hmeans)) + 1 if any(self.hmeans) else self.epoch
 
     def saved(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -96,14 +100,20 @@ class Keeper:
         """Keep checkpoints in the run's folder, found again by what they were made from."""
         folder = from_main_process(accelerator, str(run.dir) if run.dir else None)
         names = [[page.name for page in part] for part in (pages.train, pages.val)]
-        key = content_key(as_dict(config), names, accelerator.mixed_precision)
+        shape = [accelerator.mixed_precision, accelerator.num_processes]
+        key = content_key(as_dict(_what_shapes(config)), names, shape)
         home = Path(folder) / "checkpoints" if folder else None
         return cls(run, Checkpoints(home, key, accelerator), config)
 
     def restore(self, trainer: Trainer) -> tuple[Progress, Tensors]:
-        """Go back to the last checkpoint; returns where training stands and the best weights."""
+        """Go back to the last checkpoint; returns where training stands and the best weights.
+
+        Raises:
+            UsageError: the run has a checkpoint, but of another configuration.
+        """
         checkpoint = self.checkpoints.load()
         if checkpoint is None:
+            self.checkpoints.refuse_others()
             return Progress(), {}
         trainer.restore(checkpoint.weights, checkpoint.optimizer)
         return Progress.restored(checkpoint.progress), checkpoint.best
@@ -118,8 +128,9 @@ class Keeper:
         """Keep what an epoch has brought.
 
         A model becomes an artifact ``model-epoch-01`` ... of the run where it is among the
-        ``training.keep`` best so far, or the last one; the newest of them is ``latest``, and the
-        best one ``best``.
+        ``training.keep`` best so far, or the last one. Its aliases say what it was then:
+        ``latest``, and ``best`` where none before was better; the run's tags ``latest_model`` and
+        ``best_model`` name those of the whole run.
 
         Args:
             trainer: after the epoch's steps.
@@ -159,3 +170,15 @@ class Keeper:
                 aliases=["latest", "best"] if is_best else ["latest"],
                 move=True,
             )
+        self.run.set_tags({"latest_model": name} | ({"best_model": name} if is_best else {}))
+
+
+def _what_shapes(config: DbnetConfig) -> DbnetConfig:
+    """Return the configuration without what doesn't change the weights that are kept."""
+    return attrs.evolve(
+        config,
+        log_interval=1,
+        data=attrs.evolve(config.data, workers=0, test=None),
+        training=attrs.evolve(config.training, keep=1),
+        evaluation=attrs.evolve(config.evaluation, drawn_pages=0),
+    )

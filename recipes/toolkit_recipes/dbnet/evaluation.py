@@ -19,6 +19,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.errors import UsageError
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.dbnet.annotations import Detection
 from toolkit_recipes.dbnet.annotations import PageSource
@@ -61,7 +62,7 @@ class ReadPage:
 
 @frozen(eq=False)
 class PageResult:
-    """What one page adds to the figures."""
+    """What one page adds to the figures: nothing, where there are problems."""
 
     tally: Tally
     losses: tuple[float, ...]
@@ -75,7 +76,7 @@ class Measured:
     figures: dict[str, float]
     problems: tuple[str, ...]
     pictures: dict[str, Image] = field(repr=False)
-    """By name of the page; only those that this process read."""
+    """By name of the page; only on the main process."""
 
 
 @frozen(eq=False)
@@ -97,25 +98,36 @@ class Evaluator:
     def measure(self, network: DBNet, sources: Sequence[PageSource], name: str) -> Measured:
         """Measure the network, which is asked in evaluation mode.
 
+        Pages that can't be read count for nothing.
+
         Args:
             network: the same on every process.
-            sources: the pages; the first ``evaluation.drawn_pages`` are drawn.
-            name: of these pages, for the progress.
+            sources: the pages; of those that the main process reads, the first
+                ``evaluation.drawn_pages`` are drawn.
+            name: of these pages, for the progress and for errors.
+
+        Raises:
+            UsageError: no page can be read.
         """
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        rows = range(rank, len(sources), world)
-        pages = self.read(network, [sources[row] for row in rows], name)
+        drawn = self.config.evaluation.drawn_pages if self.accelerator.is_main_process else 0
         own: list[PageResult] = []
         pictures: dict[str, Image] = {}
-        for row, read in zip(rows, pages, strict=True):
+        for read in self.read(network, sources[rank::world], name):
+            if read.problems:
+                own.append(PageResult(Tally(), (), read.problems))
+                continue
             detections = self.detections(read)
             counts = tally(read.page.regions, detections, self.config.evaluation.iou)
-            own.append(PageResult(counts, read.losses, read.problems))
-            if row < self.config.evaluation.drawn_pages:
+            own.append(PageResult(counts, read.losses, ()))
+            if len(pictures) < drawn:
                 pictures[read.page.name] = _picture(read, detections)
         found: list[PageResult] = gather_object(own) if world > 1 else own
         problems = tuple(problem for result in found for problem in result.problems)
-        return Measured(_figures(found), problems, pictures)
+        readable = [result for result in found if not result.problems]
+        if not readable:
+            raise none_readable(name, problems)
+        return Measured(_figures(readable), problems, pictures)
 
     def read(self, network: DBNet, sources: Sequence[PageSource], name: str) -> Iterator[ReadPage]:
         """Ask the network about each page."""
@@ -150,6 +162,15 @@ class Evaluator:
             losses=tuple(float(value) for value in losses),
             problems=batch.problems,
         )
+
+
+def none_readable(name: str, problems: Sequence[str]) -> UsageError:
+    """Return the error to raise where none of the pages can be read, with the first reason."""
+    first = f", first {problems[0]}" if problems else ""
+    return UsageError(
+        f"{name}: none of the {len(problems)} pages can be read{first}; see that the images are "
+        "still whole and where they were"
+    )
 
 
 def loss_figures(losses: Iterable[float | Tensor]) -> dict[str, float]:

@@ -16,7 +16,9 @@ from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.annotations import Detection
 
 PLACES = 2
-"""Decimals of coordinates."""
+"""Decimals of coordinates in UFO json."""
+ICDAR_POINTS = 4
+"""Corners of a text in ICDAR's files."""
 
 
 @frozen(eq=False)
@@ -60,17 +62,17 @@ def write_json(pages: Iterable[FoundPage], file: Path) -> None:
 
 
 def write_icdar_zip(pages: Iterable[FoundPage], file: Path) -> None:
-    """Write ``res_NAME.txt`` for each page: a line ``x1,y1,...,xn,yn`` for each text.
+    """Write ``res_NAME.txt`` for each page: a line ``x1,y1,...,x4,y4`` for each text.
+
+    Coordinates are rounded, as ICDAR's evaluation takes whole numbers only.
 
     Raises:
-        UsageError: it can't be written, or two pages have one name but for folder and ending.
+        UsageError: it can't be written, two pages have one name but for folder and ending, or a
+            text has other than four corners.
     """
-    texts: dict[str, str] = {}
-    for page in pages:
-        name = f"res_{PurePosixPath(page.name).stem}.txt"
-        if name in texts:
-            raise UsageError(f"icdar={file}: two pages would be {name}; give them other names")
-        texts[name] = "".join(f"{_line(detection)}\n" for detection in page.detections)
+    pages = tuple(pages)
+    names = icdar_names((page.name for page in pages), file)
+    texts = {name: _lines(page, file) for name, page in zip(names, pages, strict=True)}
     partial = file.with_name(file.name + ".partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -79,6 +81,24 @@ def write_icdar_zip(pages: Iterable[FoundPage], file: Path) -> None:
         partial.replace(file)
     except OSError as error:
         raise UsageError(f"icdar={file}: can't be written ({error.strerror})") from None
+
+
+def icdar_names(pages: Iterable[str], file: Path) -> tuple[str, ...]:
+    """Return what the text files of pages of these names are called in the zip.
+
+    Raises:
+        UsageError: two pages have one name but for folder and ending.
+    """
+    found: dict[str, str] = {}
+    for page in pages:
+        name = f"res_{PurePosixPath(page).stem}.txt"
+        if name in found:
+            raise UsageError(
+                f"icdar={file}: {found[name]} and {page} would both be {name}; give them names "
+                "that differ in more than folder and ending"
+            )
+        found[name] = page
+    return tuple(found)
 
 
 def _page(page: FoundPage) -> Mapping[str, Any]:
@@ -95,5 +115,14 @@ def _page(page: FoundPage) -> Mapping[str, Any]:
     return {"img_h": height, "img_w": width, "words": words}
 
 
-def _line(detection: Detection) -> str:
-    return ",".join(f"{value:.{PLACES}f}" for value in detection.polygon.flatten().tolist())
+def _lines(page: FoundPage, file: Path) -> str:
+    return "".join(f"{_line(detection, page.name, file)}\n" for detection in page.detections)
+
+
+def _line(detection: Detection, page: str, file: Path) -> str:
+    if len(detection.polygon) != ICDAR_POINTS:
+        raise UsageError(
+            f"icdar={file}: a text on {page} has {len(detection.polygon)} corners, but ICDAR's "
+            f"evaluation takes {ICDAR_POINTS}; give shape=quad, or leave icdar out"
+        )
+    return ",".join(str(round(value)) for value in detection.polygon.flatten().tolist())

@@ -73,11 +73,13 @@ def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[li
     """Deal the pages of an epoch into whole batches.
 
     The pages that don't fill one are left out, others in each epoch. Where there are fewer pages
-    than a batch has, they are repeated to fill it.
+    than a batch has, they are repeated to fill it, changed in another way each time.
     """
     if count < batch_size:
         (order,) = training_batches(count, count, seed, epoch)
-        return [list(itertools.islice(itertools.cycle(order), batch_size))]
+        return [
+            [Draw(epoch, order[place % count].index, place // count) for place in range(batch_size)]
+        ]
     batches = training_batches(count, batch_size, seed, epoch)
     return [batch for batch in batches if len(batch) == batch_size]
 
@@ -86,18 +88,32 @@ def training_steps(
     pages: TrainingPages, share: Share, epochs: range, workers: int
 ) -> Iterator[list[TrainingBatch]]:
     """Yield the parts of every step of the epochs, without a pause between epochs."""
-    wanted = [
-        part
-        for epoch in epochs
-        for batch in epoch_batches(len(pages), share.batch_size, pages.seed, epoch)
-        for part in share.parts(batch)
-    ]
+    wanted = _Wanted(len(pages), share, pages.seed, epochs)
     loader: DataLoader[Any] = DataLoader(
         pages, batch_sampler=wanted, collate_fn=collate_training, **_reading(workers)
     )
     batches = iter(loader)
     for _ in range(len(wanted) // share.accumulation):
         yield list(itertools.islice(batches, share.accumulation))
+
+
+@frozen
+class _Wanted:
+    """The parts of this process, epoch after epoch, made as they are needed."""
+
+    count: int
+    share: Share
+    seed: int
+    epochs: range
+
+    def __len__(self) -> int:
+        steps = steps_per_epoch(self.count, self.share.batch_size)
+        return len(self.epochs) * steps * self.share.accumulation
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for epoch in self.epochs:
+            for batch in epoch_batches(self.count, self.share.batch_size, self.seed, epoch):
+                yield from self.share.parts(batch)
 
 
 def evaluation_pages(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -15,8 +17,12 @@ from torch import Tensor
 from torch import nn
 
 from toolkit.errors import UsageError
+from toolkit_recipes.config import as_dict
+from toolkit_recipes.dbnet.dataset import DEVIATION
+from toolkit_recipes.dbnet.dataset import MEAN
 from toolkit_recipes.dbnet.network import SIDE_MULTIPLE
 from toolkit_recipes.dbnet.network import DBNet
+from toolkit_recipes.dbnet.presets import DbnetConfig
 
 INPUT = "images"
 OUTPUT = "probability"
@@ -48,14 +54,17 @@ def export_onnx(network: DBNet, file: Path, metadata: Mapping[str, str] | None =
         metadata: kept in the file, such as how to normalise.
 
     Raises:
-        UsageError: packages are missing, or the folder to write into.
+        UsageError: packages are missing, or the folder to write into, or the file can't be
+            written.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
             f"ONNX export needs {' and '.join(missing)}: pip install 'toolkit-tracker[onnx]'"
         )
-    if not file.parent.is_dir():
+    if os.path.isdir(file):
+        raise UsageError(f"{file}: a folder; give the file to write")
+    if not os.path.isdir(file.parent):
         raise UsageError(f"{file}: no such folder to write into; make it first")
     was_training = network.training
     network.eval()
@@ -63,6 +72,24 @@ def export_onnx(network: DBNet, file: Path, metadata: Mapping[str, str] | None =
         _export(network, file, dict(metadata or {}))
     finally:
         network.train(was_training)
+
+
+def export_metadata(config: DbnetConfig) -> dict[str, str]:
+    """Return what finding the same texts with the file needs, each value as JSON.
+
+    ``mean`` and ``std``: of red, green and blue, of 1, that images are normalised with;
+    ``long_side``: of a page in the network, in pixels; ``multiple``: that height and width are
+    padded to; ``shrink_ratio``: of the kernels; the rest: the keys of ``postprocess``.
+    """
+    values = {
+        "mean": MEAN,
+        "std": DEVIATION,
+        "long_side": config.evaluation.long_side,
+        "multiple": SIDE_MULTIPLE,
+        "shrink_ratio": config.targets.shrink_ratio,
+        **as_dict(config.postprocess),
+    }
+    return {name: json.dumps(value) for name, value in values.items()}
 
 
 def _export(network: DBNet, file: Path, metadata: dict[str, str]) -> None:
@@ -84,7 +111,11 @@ def _export(network: DBNet, file: Path, metadata: dict[str, str]) -> None:
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     program.model.metadata_props.update(metadata)
-    program.save(file, include_initializers=True, external_data=False)
+    try:
+        program.save(file, include_initializers=True, external_data=False)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{file}: can't be written ({reason})") from None
 
 
 @contextmanager

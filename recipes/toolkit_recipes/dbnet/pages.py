@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from toolkit_recipes.dbnet.annotations import PageSource
 from toolkit_recipes.dbnet.presets import DataConfig
 from toolkit_recipes.dbnet.presets import DbnetConfig
 from toolkit_recipes.dbnet.readers.pages import PageSet
+from toolkit_recipes.dbnet.readers.pages import StoredPage
 from toolkit_recipes.dbnet.readers.pages import read_pages
 from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
 
@@ -36,40 +38,40 @@ def find_pages(config: DbnetConfig) -> Pages:
     """Read or generate the pages that the configuration asks for.
 
     Raises:
-        UsageError: a folder is no data set, or too small to hold out pages for validation.
+        UsageError: a folder is no data set, or too small to hold out pages for validation, or the
+            pages of a folder that are validated on hold no text that counts.
     """
     data = config.data
     folders = {"train": data.train, "val": data.val, "test": data.test}
     sets = {name: _read(folder, data) for name, folder in folders.items() if folder}
     found = {name: pages.summary() for name, pages in sets.items()}
     problems = [f"{folders[name]}: {p}" for name, pages in sets.items() for p in pages.problems]
-    train: Sequence[PageSource]
-    val: Sequence[PageSource]
-    if "train" in sets:
-        train, val = sets["train"].pages, ()
-        if "val" not in sets:
-            train, val = _held_out(train, data.val_share, config.seed)
-    else:
-        train, val = _generated(config)
-    val = sets["val"].pages if "val" in sets else val
-    test = sets["test"].pages if "test" in sets else ()
-    return Pages(train, val, test, found, problems)
+    stored = {name: pages.pages for name, pages in sets.items()}
+    if "train" in stored and "val" not in stored:
+        stored |= _held_out(stored["train"], data.val_share, config.seed)
+    if "val" in stored:
+        _check_texts(stored["val"], data)
+    if "train" in stored and not _holds_texts(stored["train"]):
+        problems.append(f"{data.train}: no text that counts on the pages to learn from")
+    generated = {} if "train" in stored else _generated(config)
+    pages: dict[str, Sequence[PageSource]] = {"test": (), **generated, **stored}
+    return Pages(pages["train"], pages["val"], pages["test"], found, problems)
 
 
 def _read(folder: str, data: DataConfig) -> PageSet:
     return read_pages(Path(folder).expanduser(), data.format, exif=data.exif)
 
 
-def _generated(config: DbnetConfig) -> tuple[Sequence[PageSource], Sequence[PageSource]]:
+def _generated(config: DbnetConfig) -> dict[str, Sequence[PageSource]]:
     synthetic = config.synthetic
     train = synthetic_pages(synthetic, config.seed, 0, synthetic.train_pages)
     val = synthetic_pages(synthetic, config.seed, synthetic.train_pages, synthetic.val_pages)
-    return train, val
+    return {"train": train, "val": val}
 
 
 def _held_out(
-    pages: Sequence[PageSource], share: float, seed: int
-) -> tuple[Sequence[PageSource], Sequence[PageSource]]:
+    pages: Sequence[StoredPage], share: float, seed: int
+) -> dict[str, tuple[StoredPage, ...]]:
     """Split off a random share of the pages, the same for the same seed."""
     count = round(share * len(pages))
     if not 0 < count < len(pages):
@@ -78,4 +80,24 @@ def _held_out(
             "measured on; give another share, or data.val=FOLDER"
         )
     order = np.random.default_rng(seed).permutation(len(pages)).tolist()
-    return [pages[i] for i in sorted(order[count:])], [pages[i] for i in sorted(order[:count])]
+    rows = {"train": sorted(order[count:]), "val": sorted(order[:count])}
+    return {name: tuple(pages[i] for i in found) for name, found in rows.items()}
+
+
+def _check_texts(pages: Sequence[StoredPage], data: DataConfig) -> None:
+    if _holds_texts(pages):
+        return
+    if data.val is not None:
+        where = f"data.val={data.val}: its pages hold"
+        advice = "give a folder whose annotations aren't empty"
+    else:
+        where = f"data.train={data.train}: the {len(pages)} pages held out of it hold"
+        advice = "give a larger data.val_share, another seed, or data.val=FOLDER"
+    raise UsageError(
+        f"{where} no text that counts (all are don't care, or there is none), so nothing can be "
+        f"measured on them; {advice}"
+    )
+
+
+def _holds_texts(pages: Iterable[StoredPage]) -> bool:
+    return any(not region.ignore for page in pages for region in page.regions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ from toolkit_recipes.dbnet.augmentation import fit
 from toolkit_recipes.dbnet.dataset import image_batch
 from toolkit_recipes.dbnet.dataset import normalised
 from toolkit_recipes.dbnet.found_files import FoundPage
+from toolkit_recipes.dbnet.found_files import icdar_names
 from toolkit_recipes.dbnet.images import SUFFIXES
 from toolkit_recipes.dbnet.model_files import SavedNetwork
 from toolkit_recipes.dbnet.pictures import draw_page
@@ -39,13 +42,17 @@ class PredictConfig:
     input: str | None = option(None, "image, or folder of images; must be given")
     output: str = option("texts.json", "UFO json file to write")
     icdar: str | None = option(None, "zip file to write for ICDAR's evaluation; none: not written")
-    drawn: str | None = option(None, "folder for the pages with outlines; none: not drawn")
+    drawn: str | None = option(
+        None, "folder outside of input for the pages with outlines; none: not drawn"
+    )
     long_side: int | None = option(
         None,
         "longest side of a page in the network; none: as it was measured in training",
         check=validators.optional(validators.ge(32)),
     )
-    exif: bool = option(True, "turn photographs as their EXIF says")
+    exif: bool | None = option(
+        None, "turn photographs as their EXIF says; none: as data.exif in training"
+    )
     thresh: float | None = option(None, "as postprocess.thresh in training", check=_PART)
     box_thresh: float | None = option(None, "as postprocess.box_thresh in training", check=_PART)
     unclip: float | None = option(None, "as postprocess.unclip in training", check=_NOT_NEGATIVE)
@@ -58,10 +65,20 @@ class PredictConfig:
     )
 
     def postprocess(self, trained: PostprocessConfig) -> PostprocessConfig:
-        """Return the network's own settings with those that were given here in their place."""
+        """Return the network's own settings with those that were given here in their place.
+
+        Raises:
+            UsageError: texts would be polygons, which the zip that is asked for can't hold.
+        """
         names = ("thresh", "box_thresh", "unclip", "min_size", "shape")
         given = {name: getattr(self, name) for name in names}
-        return evolve(trained, **{n: value for n, value in given.items() if value is not None})
+        chosen = evolve(trained, **{n: value for n, value in given.items() if value is not None})
+        if self.icdar is not None and chosen.shape != "quad":
+            raise UsageError(
+                f"icdar={self.icdar}: ICDAR's evaluation takes texts of four corners only, but "
+                f"shape is {chosen.shape}; give shape=quad, or leave icdar out"
+            )
+        return chosen
 
 
 @frozen(eq=False)
@@ -109,8 +126,60 @@ def images_of(path: Path) -> list[tuple[str, Path]]:
     return [(file.relative_to(path).as_posix(), file) for file in found]
 
 
+def check_outputs(config: PredictConfig, files: Sequence[tuple[str, Path]]) -> None:
+    """See that what is asked for can be written, and without losing an image.
+
+    Args:
+        config: says what is written where.
+        files: names and files of the images.
+
+    Raises:
+        UsageError: a folder is missing or in the way of a file, an output would replace an image,
+            ``drawn`` lies in the folder of the images, or two images have one name in the zip.
+    """
+    images = {file.resolve() for _, file in files}
+    _check_file("output", config.output, images)
+    if config.icdar is not None:
+        zipped = _check_file("icdar", config.icdar, images)
+        if zipped.resolve() == Path(config.output).expanduser().resolve():
+            raise UsageError(f"icdar={zipped}: the same file as output; give another one")
+        icdar_names((name for name, _ in files), zipped)
+    if config.drawn is not None and config.input is not None:
+        _check_drawn(Path(config.drawn).expanduser(), Path(config.input).expanduser())
+
+
 def draw(page: LoadedPage, found: FoundPage, folder: Path) -> None:
-    """Write a page with outlines into a folder, by its name, as PNG."""
-    file = folder / Path(page.name).with_suffix(".png")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_page(page.image, (), found.detections)).save(file)
+    """Write a page with outlines into a folder, as PNG: ``a.jpg`` becomes ``a.jpg.png``.
+
+    Raises:
+        UsageError: it can't be written.
+    """
+    file = folder / f"{page.name}.png"
+    picture = Image.fromarray(draw_page(page.image, (), found.detections))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(file)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"drawn={folder}: {file} can't be written ({reason})") from None
+
+
+def _check_file(key: str, given: str, images: set[Path]) -> Path:
+    file = Path(given).expanduser()
+    if os.path.isdir(file):
+        raise UsageError(f"{key}={file}: a folder; give the file to write")
+    if not os.path.isdir(file.parent):
+        raise UsageError(f"{key}={file}: no such folder to write into; make it first")
+    if file.resolve() in images:
+        raise UsageError(f"{key}={file}: would replace an image of input; give another file")
+    return file
+
+
+def _check_drawn(folder: Path, source: Path) -> None:
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"drawn={folder}: a file; give a folder")
+    if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+        raise UsageError(
+            f"drawn={folder}: lies in input={source}, whose images could be replaced; give a "
+            "folder outside of it"
+        )

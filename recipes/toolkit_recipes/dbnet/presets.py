@@ -46,7 +46,7 @@ class SyntheticConfig:
     """Generated receipts."""
 
     train_pages: int = option(400, "pages to learn from", check=_AT_LEAST_ONE)
-    val_pages: int = option(60, "pages to be measured on", check=_AT_LEAST_ONE)
+    val_pages: int = option(40, "pages to be measured on", check=_AT_LEAST_ONE)
     height: int = option(640, "height of a page in pixels", check=validators.ge(64))
     curvature: float = option(
         0.3, "share of the pages that are bent, so that lines are polygons", check=_PART
@@ -58,13 +58,13 @@ class AugmentationConfig:
     """What is done to a page before each time that it is learned from."""
 
     crop: int = option(320, "side of the square that is learned from", check=validators.ge(64))
-    scale: float = option(0.85, "size of the page against evaluation.long_side", check=_POSITIVE)
+    scale: float = option(1.0, "size of the page against evaluation.long_side", check=_POSITIVE)
     scale_jitter: float = option(
-        0.0, "most that the scale is multiplied or divided by, minus 1", check=_NOT_NEGATIVE
+        0.15, "most that the scale is multiplied or divided by, minus 1", check=_NOT_NEGATIVE
     )
     rotation: float = option(0.0, "most degrees that a page is turned", check=_NOT_NEGATIVE)
     flip: float = option(0.0, "chance of a page being mirrored left to right", check=_PART)
-    colour: float = option(0.0, "strength of changes of brightness and contrast", check=_PART)
+    colour: float = option(0.3, "strength of changes of brightness and contrast", check=_PART)
     blur: float = option(0.0, "chance of a page being blurred", check=_PART)
 
 
@@ -112,8 +112,8 @@ class LossConfig:
 class TrainingConfig:
     """How the network learns."""
 
-    epochs: int = option(10, "most epochs", check=_AT_LEAST_ONE)
-    batch_size: int = option(16, "pages of one optimizer step", check=_AT_LEAST_ONE)
+    epochs: int = option(8, "most epochs", check=_AT_LEAST_ONE)
+    batch_size: int = option(8, "pages of one optimizer step", check=_AT_LEAST_ONE)
     accumulation: int = option(
         1, "parts in which a process computes its share of a step", check=_AT_LEAST_ONE
     )
@@ -129,7 +129,11 @@ class TrainingConfig:
     patience: int = option(
         5, "epochs without a higher val/hmean before stopping", check=_AT_LEAST_ONE
     )
-    keep: int = option(3, "checkpoints kept, the best ones", check=_AT_LEAST_ONE)
+    keep: int = option(
+        3,
+        "an epoch's model is kept if it is among so many best ones until then",
+        check=_AT_LEAST_ONE,
+    )
     channels_last: bool = option(True, "memory layout that convolutions prefer")
     compile: bool = option(False, "compile the network with torch.compile")
 
@@ -138,8 +142,8 @@ class TrainingConfig:
 class PostprocessConfig:
     """From maps to texts (section 3.5)."""
 
-    thresh: float = option(0.3, "probability from which a pixel belongs to a text", check=_PART)
-    box_thresh: float = option(0.6, "mean probability from which a text is kept", check=_PART)
+    thresh: float = option(0.45, "probability from which a pixel belongs to a text", check=_PART)
+    box_thresh: float = option(0.55, "mean probability from which a text is kept", check=_PART)
     unclip: float = option(
         0.0,
         "growth of a kernel, times its area over its length; 0: exactly undo the shrinking",
@@ -192,10 +196,10 @@ def receipts() -> DbnetConfig:
         data=DataConfig(workers=8),
         synthetic=SyntheticConfig(train_pages=3200, val_pages=200, height=960),
         augmentation=AugmentationConfig(
-            crop=640, scale=1.0, scale_jitter=0.3, rotation=5.0, colour=0.5, blur=0.1
+            crop=640, scale_jitter=0.3, rotation=5.0, colour=0.5, blur=0.1
         ),
         model=ModelConfig(width=1.0, neck_channels=256, pretrained=True),
-        training=TrainingConfig(ema=0.999),
+        training=TrainingConfig(epochs=10, batch_size=16, ema=0.999),
         evaluation=EvaluationConfig(long_side=960),
     )
 
@@ -206,12 +210,13 @@ def paper() -> DbnetConfig:
         data=DataConfig(workers=8),
         synthetic=SyntheticConfig(train_pages=3200, val_pages=200, height=960),
         augmentation=AugmentationConfig(
-            crop=640, scale=1.0, scale_jitter=2.0, rotation=10.0, flip=0.5
+            crop=640, scale_jitter=2.0, rotation=10.0, flip=0.5, colour=0.0
         ),
         targets=TargetConfig(shrink_ratio=0.4, min_text_size=8.0),
         model=ModelConfig(backbone="resnet50", width=1.0, neck_channels=256, pretrained=True),
         training=TrainingConfig(
             epochs=1200,
+            batch_size=16,
             optimizer="sgd",
             schedule="poly",
             lr=0.007,

@@ -30,6 +30,9 @@ class Recording:
         log_interval: steps between points of a curve.
         steps_per_epoch: to say how far an epoch has got.
         num_processes: that share in each step.
+
+    Of the pages to learn from that can't be read, those that this process met are told; of those
+    to be measured on, all.
     """
 
     def __init__(
@@ -74,7 +77,8 @@ class Recording:
         self, progress: Progress, losses: Losses, rate: float, parts: Sequence[TrainingBatch]
     ) -> None:
         """Record a step; ``progress`` is that before it."""
-        self._report_unreadable(problem for part in parts for problem in part.problems)
+        problems = (problem for part in parts for problem in part.problems)
+        self._report_unreadable(problems, progress.step)
         self._pages += self._num_processes * sum(len(part.images) for part in parts)
         if progress.step % self._log_interval:
             return
@@ -89,7 +93,7 @@ class Recording:
 
     def epoch(self, progress: Progress, measured: Measured) -> None:
         """Record a validation; ``progress`` counts the epoch's steps already."""
-        self._report_unreadable(measured.problems)
+        self._report_unreadable(measured.problems, progress.step)
         self._figures(measured, "val", progress.step)
         for name, picture in measured.pictures.items():
             self._run.log_image(picture, key=f"val/{name}", step=progress.step)
@@ -100,7 +104,7 @@ class Recording:
         """Record the results of the best network, on the pages for testing where there are any."""
         summary: dict[str, float] = {"val/best_hmean": max(progress.hmeans)}
         if test is not None:
-            self._report_unreadable(test.problems)
+            self._report_unreadable(test.problems, progress.step)
             self._figures(test, "test", progress.step)
             for name, picture in test.pictures.items():
                 self._run.log_image(picture, key=f"test/{name}", step=progress.step)
@@ -118,9 +122,10 @@ class Recording:
         values = {f"{kind}/{name}": value for name, value in measured.figures.items()}
         self._run.log_metrics(values, step=step)
 
-    def _report_unreadable(self, problems: Iterable[str]) -> None:
-        for problem in problems:
-            if problem not in self._unreadable:
-                self._unreadable.add(problem)
-                self._reporter.say(f"  counts for nothing: {problem}")
-                self._run.log_metric("data/unreadable_pages", len(self._unreadable))
+    def _report_unreadable(self, problems: Iterable[str], step: int) -> None:
+        new = [p for p in dict.fromkeys(problems) if p not in self._unreadable]
+        for problem in new:
+            self._reporter.say(f"  counts for nothing: {problem}")
+        self._unreadable.update(new)
+        if new:
+            self._run.log_metrics({"data/unreadable_pages": len(self._unreadable)}, step=step)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
@@ -10,13 +12,14 @@ from typing import cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from attrs import field
 from attrs import frozen
 from torch import Tensor
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.dataset import TrainingBatch
 from toolkit_recipes.dbnet.dataset import normalised
 from toolkit_recipes.dbnet.losses import BatchTargets
@@ -47,6 +50,7 @@ class Trainer:
     clip_norm: float
     layout: torch.memory_format
     """Of images in memory."""
+    seed: int
     _trained: nn.Module = field(repr=False)
     _optimizer: Any = field(repr=False)
     _mean: AveragedModel | None = field(repr=False)
@@ -59,6 +63,7 @@ class Trainer:
         loss: DBLoss,
         config: TrainingConfig,
         steps: int,
+        seed: int,
     ) -> Trainer:
         """Put the network where it is to learn and make its optimizer.
 
@@ -68,14 +73,14 @@ class Trainer:
             loss: what is minimised.
             config: of the optimizer.
             steps: of the whole training.
+            seed: of what backbones draw at random.
         """
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(accelerator.device, memory_format=layout)  # type: ignore[call-overload]
         optimizer = _optimizer(network, config)
         mean = None
         if config.ema:
-            average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
-            mean = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+            mean = AveragedModel(network, multi_avg_fn=_rising_mean(config.ema), use_buffers=True)
         compiled = torch.compile(network) if config.compile else network
         trained, prepared = accelerator.prepare(compiled, optimizer)
         schedule = Schedule(config.lr, steps, round(config.warmup * steps), config.schedule)
@@ -86,6 +91,7 @@ class Trainer:
             schedule,
             config.clip_norm,
             layout,
+            seed,
             trained,
             prepared,
             mean,
@@ -108,6 +114,8 @@ class Trainer:
         """
         for group in self._optimizer.param_groups:
             group["lr"] = self.schedule.rate(number)
+        # Some backbones leave out layers at random; a resumed run must leave out the same.
+        torch.manual_seed(self._seed_of(number))
         self._trained.train()
         sums = torch.zeros(len(Losses._fields), device=self.accelerator.device)
         for place, part in enumerate(parts):
@@ -115,13 +123,16 @@ class Trainer:
                 losses = self._losses(part)
                 self.accelerator.backward(losses.total / len(parts))
             sums += torch.stack(losses).detach()
-        self.accelerator.clip_grad_norm_(self._trained.parameters(), self.clip_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        if self._mean is not None:
-            self._mean.update_parameters(self.network)
+        self._learn(number)
         means = self.accelerator.reduce(sums / len(parts), "mean").cpu()
         return Losses(*means)
+
+    def settle(self) -> None:
+        """Give every process the main one's batch statistics; each has seen other pages."""
+        if self.accelerator.num_processes > 1:
+            modules = [self.network] if self._mean is None else [self.network, self._mean]
+            for buffer in itertools.chain(*(module.buffers() for module in modules)):
+                broadcast(buffer)
 
     def weights(self) -> Tensors:
         """Copy all weights and statistics, those of the running mean included."""
@@ -149,6 +160,28 @@ class Trainer:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(optimizer["scaler"])
 
+    def _learn(self, number: int) -> None:
+        """Change the weights by the gradients, unless these aren't finite.
+
+        fp16 meets such gradients now and then, and its loss scaling passes over them by itself.
+        """
+        learned = [p for p in self.network.parameters() if p.grad is not None]
+        norm = self.accelerator.clip_grad_norm_(learned, self.clip_norm)
+        if self.accelerator.scaler is None and norm is not None and not norm.isfinite():
+            raise UsageError(
+                f"step {number}: the gradients are infinite or no numbers; give a lower "
+                "training.lr, a longer training.warmup, or mixed_precision=no"
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._mean is not None:
+            self._mean.update_parameters(self.network)
+
+    def _seed_of(self, number: int) -> int:
+        world: int = self.accelerator.num_processes
+        rank: int = self.accelerator.process_index
+        return (self.seed * 1_000_003 + number) * world + rank
+
     def _losses(self, batch: TrainingBatch) -> Losses:
         device = self.accelerator.device
         images = normalised(batch.images.to(device, non_blocking=True))
@@ -160,6 +193,24 @@ class Trainer:
     def _synchronising(self, *, is_last: bool) -> AbstractContextManager[Any]:
         """Gradients of the processes are averaged once per step, with those of the last part."""
         return nullcontext() if is_last else self.accelerator.no_sync(self._trained)
+
+
+def _rising_mean(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """Return the average of a running mean whose decay rises from 0.1 to ``decay``.
+
+    So a short training isn't remembered by the weights that it began with.
+    """
+
+    def average(means: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
+        done = float(count)
+        share = 1 - min(decay, (1 + done) / (10 + done))
+        for mean, value in zip(means, values, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, share)
+            else:
+                mean.copy_(value)
+
+    return torch.no_grad()(average)
 
 
 def _optimizer(network: DBNet, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 SWEPT = ("thresh", "box_thresh", "unclip", "min_size")
 """Settings that are tried, in the order of their names."""
 _EACH_PART = validators.deep_iterable(validators.and_(validators.ge(0), validators.le(1)))
-_EACH_POSITIVE = validators.deep_iterable(validators.ge(0))
+_EACH_NOT_NEGATIVE = validators.deep_iterable(validators.ge(0))
+
+_TRIED = "values to try beside the network's own"
 
 
 @frozen
@@ -46,18 +48,20 @@ class TuneConfig:
     format: Literal["auto", "icdar", "sroie", "ufo", "totaltext", "ctw"] = option(
         "auto", "how the pages are annotated; auto: see what lies in the folder"
     )
-    exif: bool = option(True, "turn photographs as their EXIF says")
-    pages: int = option(60, "generated receipts, where no data is given", check=validators.ge(1))
+    exif: bool | None = option(
+        None, "turn photographs as their EXIF says; none: as data.exif in training"
+    )
+    pages: int = option(
+        60, "receipts generated as in training, where no data is given", check=validators.ge(1)
+    )
     workers: int = option(2, "processes that read pages", check=validators.ge(0))
     metric: Literal["hmean", "cleval_hmean", "cleval_page_hmean"] = option(
         "hmean", "what is to be highest"
     )
-    thresh: tuple[float, ...] = option(
-        (0.2, 0.25, 0.3, 0.35, 0.4), "values to try", check=_EACH_PART
-    )
-    box_thresh: tuple[float, ...] = option((0.4, 0.5, 0.6, 0.7), "values to try", check=_EACH_PART)
-    unclip: tuple[float, ...] = option((0.0,), "values to try; 0: exact", check=_EACH_POSITIVE)
-    min_size: tuple[float, ...] = option((2.0,), "values to try", check=_EACH_POSITIVE)
+    thresh: tuple[float, ...] = option((0.2, 0.3, 0.4), _TRIED, check=_EACH_PART)
+    box_thresh: tuple[float, ...] = option((0.4, 0.55, 0.7), _TRIED, check=_EACH_PART)
+    unclip: tuple[float, ...] = option((0.0, 1.5), f"{_TRIED}; 0: exact", check=_EACH_NOT_NEGATIVE)
+    min_size: tuple[float, ...] = option((2.0, 4.0), _TRIED, check=_EACH_NOT_NEGATIVE)
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = option(
         "auto", "number format of the network; auto: bf16 where the hardware computes in it"
     )
@@ -99,7 +103,9 @@ class Trial:
 
 
 def settings(config: TuneConfig, trained: PostprocessConfig) -> Iterator[PostprocessConfig]:
-    """Yield the network's own setting, then every combination of the values to try.
+    """Yield the network's own setting, then every other combination of the values to try.
+
+    The network's own value is tried for each of them, whether it is among those given or not.
 
     Raises:
         UsageError: there is nothing to try for one of them.
@@ -108,21 +114,29 @@ def settings(config: TuneConfig, trained: PostprocessConfig) -> Iterator[Postpro
     for name, given in values.items():
         if not given:
             raise UsageError(f"{name}: give at least one value to try")
+    tried = [sorted({*given, getattr(trained, name)}) for name, given in values.items()]
     yield trained
-    for combination in itertools.product(*values.values()):
+    for combination in itertools.product(*tried):
         setting = evolve(trained, **dict(zip(values, combination, strict=True)))
         if setting != trained:
             yield setting
 
 
 def try_setting(
-    setting: PostprocessConfig, maps: Sequence[StoredMap], shrink_ratio: float
+    setting: PostprocessConfig, maps: Sequence[StoredMap], shrink_ratio: float, iou: float
 ) -> dict[str, float]:
-    """Find the texts on all pages with a setting, and measure them."""
+    """Find the texts on all pages with a setting, and measure them.
+
+    Args:
+        setting: of the post-processing.
+        maps: of the pages.
+        shrink_ratio: that the network was trained with.
+        iou: overlap above which a text counts as found.
+    """
     total = Tally()
     for page in maps:
         found = find_texts(page.load(), setting, shrink_ratio, page.page_size)
-        total += tally(page.regions, found)
+        total += tally(page.regions, found, iou)
     return figures(total)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from attrs import frozen
 
@@ -25,6 +26,9 @@ corpora, those of different subjects down to .005."""
 SMALL_SIMILARITY_SPREAD = 0.04
 """With MiniLM, the standard deviation was .08 to .10 on three corpora, and .06 for texts of random
 letters; below this, classes can hardly be told apart."""
+EVEN_PROBABILITY = 0.5
+"""Of entailment, from which on a model says yes rather than no. Probabilities of unrelated pairs
+are next to 0, so the limits of cosines say nothing about them."""
 USUAL_CORE_SHARE = (0.2, 0.3)
 """Share of the classes that the guide expects to be core for some document."""
 CORE_SHARE_FACTOR = 2.0
@@ -67,25 +71,27 @@ def advice(
     stage2: Mapping[str, float],
     num_classes: int,
     history: History | None = None,
+    backend: Literal["embedding", "entailment"] = "embedding",
 ) -> list[str]:
     """Return a sentence for each figure that should be looked into; none where all is well.
 
     Args:
-        stage1: metrics of stage 1 by their logged names, of cosine similarities.
+        stage1: metrics of stage 1 by their logged names.
         stage2: metrics of stage 2 by their logged names.
         num_classes: classes of the taxonomy.
         history: of stages 3 and 4, where there is any.
+        backend: what the similarities of stage 1 are, cosines or probabilities of entailment.
     """
     past = history or History()
     return [
-        *_about_similarity(stage1),
+        *(_about_cosines(stage1) if backend == "embedding" else _about_entailment(stage1)),
         *_about_core_classes(stage2, num_classes),
         *_about_losses(past.epochs),
         *_about_self_training(past.self_training),
     ]
 
 
-def _about_similarity(stage1: Mapping[str, float]) -> list[str]:
+def _about_cosines(stage1: Mapping[str, float]) -> list[str]:
     mean, spread = stage1["stage1/similarity_mean"], stage1["stage1/similarity_std"]
     found = []
     if mean < LOW_SIMILARITY_MEAN:
@@ -99,6 +105,24 @@ def _about_similarity(stage1: Mapping[str, float]) -> list[str]:
             f"Stage 1: similarities spread by only {spread:.3f}, less than "
             f"{SMALL_SIMILARITY_SPREAD}: all classes look alike to this encoder; try another one, "
             "or give key terms of the classes."
+        )
+    return found
+
+
+def _about_entailment(stage1: Mapping[str, float]) -> list[str]:
+    highest, lowest = stage1["stage1/similarity_max"], stage1["stage1/similarity_min"]
+    found = []
+    if highest < EVEN_PROBABILITY:
+        found.append(
+            f"Stage 1: the highest probability of entailment is {highest:.3f}: the model takes no "
+            "document to be about any class; try another model with similarity.model, or a "
+            "similarity.template in the words that it was trained on."
+        )
+    if lowest >= EVEN_PROBABILITY:
+        found.append(
+            f"Stage 1: the lowest probability of entailment is {lowest:.3f}: the model takes every "
+            "document to be about every class it was asked for; try another model with "
+            "similarity.model, or a similarity.template that says more."
         )
     return found
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from toolkit.errors import UsageError
 from toolkit_recipes.taxoclass.class_encoder import ClassEncoder
 from toolkit_recipes.taxoclass.presets import ClassifierConfig
+from toolkit_recipes.taxoclass.presets import last_layers
 
 
 class ClassMatcher(nn.Module):
@@ -118,22 +119,32 @@ def choose_trainable(encoder: PreTrainedModel, trained: str) -> None:
     never does.
 
     Raises:
-        UsageError: the encoder has no stack of N layers.
+        UsageError: it is none of these, N isn't a whole number from 1, or the encoder has no stack
+            of N layers.
     """
     encoder.requires_grad_(trained == "full")
     pooler = getattr(encoder, "pooler", None)
     if isinstance(pooler, nn.Module):
         pooler.requires_grad_(False)
-    if trained.startswith("last_layers="):
-        count = int(trained.removeprefix("last_layers="))
-        stacks = [m for m in encoder.modules() if isinstance(m, nn.ModuleList) and len(m) >= count]
-        if not stacks:
-            raise UsageError(
-                f"training.encoder={trained}: {type(encoder).__name__} has no stack of so many "
-                "layers; give fewer, or full or frozen"
-            )
-        for layer in stacks[0][-count:]:
+    if trained not in {"full", "frozen"}:
+        for layer in _last_layers(encoder, trained):
             layer.requires_grad_(True)
+
+
+def _last_layers(encoder: PreTrainedModel, trained: str) -> nn.ModuleList:
+    count = last_layers(trained)
+    if count is None:
+        raise UsageError(
+            f"training.encoder={trained}: give full, frozen or last_layers=N, N a whole number "
+            "from 1"
+        )
+    for module in encoder.modules():
+        if isinstance(module, nn.ModuleList) and len(module) >= count:
+            return module[-count:]
+    raise UsageError(
+        f"training.encoder={trained}: {type(encoder).__name__} has no stack of so many layers; "
+        "give fewer, or full or frozen"
+    )
 
 
 def _start(document_width: int, class_width: int, scale: float) -> Tensor:

@@ -84,8 +84,8 @@ class Classifier:
 
     def _load_encoder(self, zero_shot: ZeroShot) -> TextEncoder:
         # sentence-transformers takes seconds to import, and not every model needs it.
+        from toolkit_recipes.model_hub import ModelFiles
         from toolkit_recipes.taxoclass.encoder import TextEncoder
-        from toolkit_recipes.taxoclass.model_hub import ModelFiles
 
         files = ModelFiles(zero_shot.folder, "path")
         return TextEncoder(

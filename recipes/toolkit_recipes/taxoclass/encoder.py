@@ -16,8 +16,8 @@ from torch import Tensor
 from toolkit.errors import UsageError
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.loop import gather_rows
-from toolkit_recipes.taxoclass.model_hub import ModelFiles
-from toolkit_recipes.taxoclass.model_hub import find_model
+from toolkit_recipes.model_hub import ModelFiles
+from toolkit_recipes.model_hub import find_model
 from toolkit_recipes.taxoclass.presets import EncoderConfig
 
 WITHOUT_NETWORK = (
@@ -104,7 +104,7 @@ def _load(folder: Path, accelerator: Accelerator) -> SentenceTransformer:
             str(folder),
             device=str(accelerator.device),
             local_files_only=True,
-            model_kwargs={"use_safetensors": True},
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]

@@ -28,8 +28,8 @@ from transformers import PreTrainedTokenizerBase
 from toolkit.errors import UsageError
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.loop import gather_rows
-from toolkit_recipes.taxoclass.model_hub import ModelFiles
-from toolkit_recipes.taxoclass.model_hub import find_model
+from toolkit_recipes.model_hub import ModelFiles
+from toolkit_recipes.model_hub import find_model
 from toolkit_recipes.taxoclass.pair_cache import PairCache
 from toolkit_recipes.taxoclass.pair_tokens import PairTokens
 from toolkit_recipes.taxoclass.presets import SimilarityConfig
@@ -221,7 +221,11 @@ def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         classifier, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -9,6 +9,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from toolkit_recipes.model_hub import ModelFiles
 from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
 from toolkit_recipes.taxoclass.candidates import complete_families
@@ -19,7 +20,6 @@ from toolkit_recipes.taxoclass.encoder import find_encoder
 from toolkit_recipes.taxoclass.entailment import EntailmentModel
 from toolkit_recipes.taxoclass.entailment import EntailmentPairs
 from toolkit_recipes.taxoclass.entailment import find_entailment_model
-from toolkit_recipes.taxoclass.model_hub import ModelFiles
 from toolkit_recipes.taxoclass.pair_cache import open_cache
 from toolkit_recipes.taxoclass.pair_scores import DensePairs
 from toolkit_recipes.taxoclass.pair_scores import PartialPairs
@@ -30,6 +30,8 @@ from toolkit_recipes.taxoclass.similarity import propagate
 from toolkit_recipes.taxoclass.stages import Workplace
 
 PARTS = ("train", "test")
+NAME_ALONE = "{name}"
+"""Template of a class text without any other words."""
 
 
 @frozen
@@ -96,6 +98,9 @@ class Evidence:
 
     classes: Tensor
     """Vectors of the class texts [classes, width], from the untrained encoder."""
+    names: Tensor
+    """Vectors of the class names with their key terms, without the words of the template; the
+    same shape. The class encoder of stage 3 starts from them (section 4.3)."""
     train: Part
     test: Part
     corpus: Part
@@ -105,7 +110,8 @@ class Evidence:
     def of(cls, found: Mapping[str, Tensor], *, transductive: bool) -> Evidence:
         """Take the tensors of :func:`compare` apart."""
         train, test = (Part.of(found, name) for name in PARTS)
-        return cls(found["classes"], train, test, train.joined(test) if transductive else train)
+        corpus = train.joined(test) if transductive else train
+        return cls(found["classes"], found["names"], train, test, corpus)
 
     def similarity(self, part: Part) -> Tensor:
         """Return the similarity of documents and classes [documents, classes].
@@ -127,6 +133,7 @@ def evidence_key(
         models.encoder.fingerprint(),
         [config.encoder.max_length, mixed_precision],
         _class_texts(data, config),
+        _class_names(data),
         [data.train.texts, data.test.texts],
     ]
     if models.entailment is not None:
@@ -145,7 +152,8 @@ def compare(place: Workplace, data: Dataset, models: Models, cache: Path | None)
         cache: folder for scores of pairs; None keeps none.
 
     Returns:
-        ``classes``, and for train and test what :class:`Part` has, as ``train.vectors``.
+        ``classes``, ``names``, and for train and test what :class:`Part` has, as
+        ``train.vectors``.
     """
     found = _encode(place, data, models)
     if models.entailment is None:
@@ -162,7 +170,11 @@ def compare(place: Workplace, data: Dataset, models: Models, cache: Path | None)
 def _encode(place: Workplace, data: Dataset, models: Models) -> Tensors:
     config = place.config
     encoder = TextEncoder(models.encoder, config.encoder, place.accelerator, place.journal.reporter)
-    found = {"classes": encoder.encode(_class_texts(data, config), "classes")}
+    found = {"names": encoder.encode(_class_names(data), "class names")}
+    if config.similarity.template == NAME_ALONE:
+        found["classes"] = found["names"].clone()
+    else:
+        found["classes"] = encoder.encode(_class_texts(data, config), "class texts")
     if models.entailment is None or config.search.scores == "propagated":
         found["train.vectors"] = encoder.encode(data.train.texts, "train documents")
         found["test.vectors"] = encoder.encode(data.test.texts, "test documents")
@@ -208,6 +220,10 @@ def _model_key(files: ModelFiles, config: TaxoClassConfig, mixed_precision: str)
 def _class_texts(data: Dataset, config: TaxoClassConfig) -> list[str]:
     taxonomy = data.taxonomy
     return class_texts(taxonomy.names, config.similarity.template, taxonomy.terms)
+
+
+def _class_names(data: Dataset) -> list[str]:
+    return class_texts(data.taxonomy.names, NAME_ALONE, data.taxonomy.terms)
 
 
 def _joined(first: Tensor | None, second: Tensor | None) -> Tensor | None:

@@ -4,8 +4,9 @@ A step learns from an effective batch of documents that all processes agree on. 
 its share, in ``accumulation`` parts, and the gradients add up to that of the loss of the whole
 batch: the sum over classes (eq. 8), averaged over documents. So the loss depends neither on the
 number of processes nor on accumulation. The random numbers of a step follow from the seed and the
-number of the step and are the same in each part, so that a resumed run draws what the first one
-would have drawn, and the class encoder leaves out the same everywhere.
+number of the step, so that a resumed run draws what the first one would have drawn. On document
+vectors every part draws the same, so that dropout doesn't depend on the parts either; where the
+encoder learns, each part has random numbers of its own.
 """
 
 from __future__ import annotations
@@ -174,8 +175,8 @@ class Learner:
         self._set_rates(number)
         self.module.train()
         total = torch.zeros((), device=self.accelerator.device)
-        for part in self._parts(rows):
-            torch.manual_seed(self.options.seed * 1_000_003 + number)
+        for place, part in enumerate(self._parts(rows)):
+            torch.manual_seed(self._seed_of(number, place))
             loss = self._loss(rows, part, targets)
             self.accelerator.backward(loss)
             total += loss.detach()
@@ -196,15 +197,19 @@ class Learner:
         return learned_weights(self.module)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the optimizer's state, for a checkpoint."""
-        state: dict[str, Any] = self._optimizer.state_dict()
+        """Return the state of the optimizer and of fp16's loss scaling, for a checkpoint."""
+        state: dict[str, Any] = {"optimizer": self._optimizer.state_dict()}
+        if self.accelerator.scaler is not None:
+            state["scaler"] = self.accelerator.scaler.state_dict()
         return state
 
     def restore(self, weights: Tensors, optimizer: dict[str, Any] | None = None) -> None:
         """Go back to earlier weights and, with it, an earlier state of the optimizer."""
         self.module.load_state_dict(weights, strict=False)
         if optimizer is not None:
-            self._optimizer.load_state_dict(optimizer)
+            self._optimizer.load_state_dict(optimizer["optimizer"])
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(optimizer["scaler"])
 
     def learning_rate(self, step: int) -> float:
         """The head's learning rate at a step."""
@@ -238,6 +243,14 @@ class Learner:
             gradients, flat.split([g.numel() for g in gradients]), strict=True
         ):
             gradient.copy_(part.view_as(gradient))
+
+    def _seed_of(self, step: int, place: int) -> int:
+        """Seed of the step, or of one of the parts of it that this process has."""
+        seed = self.options.seed * 1_000_003 + step
+        if isinstance(self.documents, VectorDocuments):
+            return seed
+        part: int = place * self.accelerator.num_processes + self.accelerator.process_index
+        return seed * 1_009 + part
 
     def _set_rates(self, step: int) -> None:
         factor = self.options.schedule.factor(step)

@@ -18,12 +18,14 @@ Tensors are safetensors and all else is text: loading runs no code from the fold
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 import cattrs
+import torch
 import transformers
 from attrs import field
 from attrs import frozen
@@ -83,7 +85,8 @@ class SavedModel:
         classifier: in evaluation mode, on the CPU.
         tokenizer: of its encoder.
         taxonomy: the classes, in the order of the logits.
-        config: how the model was made; folders of that machine are left out.
+        config: how the model was made; folders of that machine are left out, and of a model in a
+            folder the last part of its path is kept.
         calibration: turns logits into scores.
         zero_shot: needed and kept only where ``decode.zero_shot_weight`` is above 0.
         metrics: results on the test documents, where there were any.
@@ -121,7 +124,7 @@ def save(folder: Path, model: SavedModel) -> None:
         _copy_encoder(zero_shot.folder, folder / ZERO_SHOT)
         tensors[CLASS_VECTORS] = zero_shot.class_vectors
     _write_tensors(folder / CALIBRATION, tensors)
-    config = attrs.evolve(model.config, data=None, cache=None)
+    config = _published(model.config)
     settings = {"format": FORMAT, "config": as_dict(config), "metrics": dict(model.metrics)}
     _write_text(folder / SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
     _write_text(folder / "README.md", model_card(model.taxonomy, config, model.metrics))
@@ -203,7 +206,11 @@ def _read_encoder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         encoder, report = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -246,6 +253,18 @@ def _read_calibration(folder: Path, config: TaxoClassConfig) -> tuple[Calibratio
             "decode.zero_shot_weight needs; give the whole folder"
         )
     return calibration, ZeroShot(folder / ZERO_SHOT, vectors)
+
+
+def _published(config: TaxoClassConfig) -> TaxoClassConfig:
+    """Leave out the folders of this machine; of a model in a folder only its name is kept."""
+    encoder = attrs.evolve(config.encoder, model=_without_folder(config.encoder.model))
+    similarity = attrs.evolve(config.similarity, model=_without_folder(config.similarity.model))
+    return attrs.evolve(config, data=None, cache=None, encoder=encoder, similarity=similarity)
+
+
+def _without_folder(model: str) -> str:
+    folder = Path(model).expanduser()
+    return os.path.basename(os.path.abspath(folder)) if folder.is_dir() else model
 
 
 def _copy_encoder(source: Path, target: Path) -> None:

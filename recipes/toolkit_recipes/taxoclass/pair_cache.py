@@ -53,23 +53,43 @@ class PairCache:
         Args:
             documents: positions of documents, int64 [pairs].
             classes: positions of classes, int64 [pairs].
+
+        Raises:
+            UsageError: the file is damaged.
         """
         found = torch.full((len(documents),), torch.nan)
-        if self.database is not None:
-            found = self.database.read(documents, classes)
+        with self._told_to_all():
+            if self.database is not None:
+                found = self.database.read(documents, classes)
         if self.accelerator.num_processes == 1:
             return found
         told: Tensor = broadcast(found.to(self.accelerator.device))
         return told.cpu()
 
     def write(self, documents: Tensor, classes: Tensor, scores: Tensor) -> None:
-        """Keep the scores of pairs; all of them or, killed meanwhile, none."""
-        if self.database is not None:
-            self.database.write(documents, classes, scores)
+        """Keep the scores of pairs; all of them or, killed meanwhile, none.
+
+        Raises:
+            UsageError: the file is damaged, or can't be written.
+        """
+        with self._told_to_all():
+            if self.database is not None:
+                self.database.write(documents, classes, scores)
+
+    @contextmanager
+    def _told_to_all(self) -> Iterator[None]:
+        """Raise what goes wrong on the main process on every one, so that none waits for it."""
+        problem = None
+        try:
+            yield
+        except sqlite3.Error as error:
+            problem = _problem(self.database.name if self.database else TEMPORARY, error)
+        _heed(from_main_process(self.accelerator, problem))
 
 
 @frozen(eq=False)
 class _Database:
+    name: str
     connection: sqlite3.Connection
     documents: list[int]
     """What each document is called in the database."""
@@ -126,14 +146,21 @@ def open_cache(
         connection = _connect(name)
         ids = _ids_of([*documents, *classes], connection)
     except (OSError, sqlite3.Error) as error:
-        _heed(from_main_process(accelerator, f"{name}: {error}; remove it to make it anew"))
+        _heed(from_main_process(accelerator, _problem(name, error)))
         raise
     _heed(from_main_process(accelerator, None))
     try:
-        found = _Database(connection, ids[: len(documents)], ids[len(documents) :])
+        found = _Database(name, connection, ids[: len(documents)], ids[len(documents) :])
         yield PairCache(accelerator, found)
     finally:
         connection.close()
+
+
+def _problem(name: str, error: Exception) -> str:
+    """Say what is wrong with the scores and what to do."""
+    if name == TEMPORARY:
+        return f"scores of pairs in the folder for temporary files: {error}; make room there"
+    return f"{name}: {error}; make room if the disk is full, else remove it to make it anew"
 
 
 def _heed(problem: str | None) -> None:

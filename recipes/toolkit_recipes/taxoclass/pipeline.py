@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import attrs
@@ -50,16 +53,19 @@ from toolkit_recipes.taxoclass.stages import put_back
 from toolkit_recipes.taxoclass.stages import self_train
 from toolkit_recipes.taxoclass.stages import train
 from toolkit_recipes.taxoclass.targets import build_targets
+from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 from toolkit_recipes.taxoclass.training import Journal
 from toolkit_recipes.taxoclass.training import Split
 from toolkit_recipes.taxoclass.training import split_documents
 
 SHAPED_BY = (
-    ("search", "mining", "decode"),
+    ("search", "mining", "decode.propagation"),
     ("classifier", "training", "seed"),
     ("self_training",),
 )
-"""Parts of the configuration that shape the results of stages 2, 3 and 4."""
+"""Parts of the configuration that shape the results of stages 2, 3 and 4, by their keys.
+
+How a trained classifier is decoded shapes no stored result."""
 
 
 @frozen(eq=False)
@@ -74,6 +80,8 @@ class Trained:
     test: Documents
     step: int
     """The global step at which training ended."""
+    calibration: Calibration
+    """Of the model as it was at that step."""
 
 
 @frozen(eq=False)
@@ -119,7 +127,7 @@ class Pipeline:
         def make() -> Tensors:
             return compare(self.place, self.data, self.models, self.cache.folder)
 
-        found = self.cache.result(1, self.text_key, make)
+        found = self._result(1, self.text_key, make)
         return Evidence.of(found, transductive=self.config.transductive)
 
     def mine(self, evidence: Evidence) -> Tensor:
@@ -129,7 +137,7 @@ class Pipeline:
             similarity, known = evidence.similarity(evidence.corpus), evidence.corpus.candidates
             return {"core": mine_core_classes(similarity, known, self.data.taxonomy, self.config)}
 
-        return self.cache.result(2, self._key(2), make)["core"]
+        return self._result(2, self._key(2), make)["core"]
 
     def core_quality(self, core: Tensor) -> dict[str, float]:
         """Compare with the gold classes of the train documents; nothing where there are none."""
@@ -161,7 +169,7 @@ class Pipeline:
         """Stage 3."""
         config, place = self.config, self.place
         model, tokenizer = build_classifier(
-            self.models.encoder.folder, evidence.classes, self.data.taxonomy, config
+            self.models.encoder.folder, evidence.names, self.data.taxonomy, config
         )
         model.to(place.accelerator.device)
         length = config.encoder.max_length
@@ -172,7 +180,7 @@ class Pipeline:
         def make() -> Tensors:
             return train(place, model, read, evidence.train.vectors, targets, split, key)
 
-        step = put_back(model, self.cache.result(3, key, make))
+        step = put_back(model, self._result(3, key, make))
         documents: list[Documents] = [read, unread]
         if config.training.encoder == "frozen":
             parts = ((read, evidence.train), (unread, evidence.test))
@@ -181,7 +189,8 @@ class Pipeline:
                 for tokens, part in parts
             ]
         corpus = joined(*documents) if config.transductive else documents[0]
-        return Trained(model, tokenizer, evidence, corpus, documents[1], step)
+        calibration = self._calibration(model, corpus, evidence)
+        return Trained(model, tokenizer, evidence, corpus, documents[1], step, calibration)
 
     def self_train(self, trained: Trained) -> Trained:
         """Stage 4."""
@@ -192,23 +201,21 @@ class Pipeline:
                 self.place, trained.model, trained.corpus, self.data.taxonomy, trained.step, key
             )
 
-        step = put_back(trained.model, self.cache.result(4, key, make))
+        step = put_back(trained.model, self._result(4, key, make))
         self.place.clear_checkpoints()
-        return attrs.evolve(trained, step=step)
+        calibration = self._calibration(trained.model, trained.corpus, trained.evidence)
+        return attrs.evolve(trained, step=step, calibration=calibration)
 
     def classify(self, trained: Trained) -> Decoded:
         """Classify the test documents with the classifier as it is now."""
-        logits = self._logits(trained, trained.test)
+        logits = self._logits(trained.model, trained.test)
         similarity = known_or_zero(trained.evidence.similarity(trained.evidence.test))
         taxonomy = self.data.taxonomy
-        calibration = self._calibration(trained)
-        return decode(
-            calibration.scores(logits, similarity, taxonomy, self.config.decode), taxonomy
-        )
+        scores = trained.calibration.scores(logits, similarity, taxonomy, self.config.decode)
+        return decode(scores, taxonomy)
 
     def keep_model(self, trained: Trained, quality: dict[str, float]) -> None:
         """Keep the classifier with the run as artifact ``taxo_model``."""
-        calibration = self._calibration(trained)
         if not self.place.accelerator.is_main_process:
             return
         model = SavedModel(
@@ -216,7 +223,7 @@ class Pipeline:
             tokenizer=trained.tokenizer,
             taxonomy=self.data.taxonomy,
             config=self.config,
-            calibration=calibration,
+            calibration=trained.calibration,
             zero_shot=ZeroShot(self.models.encoder.folder, trained.evidence.classes),
             metrics=quality,
         )
@@ -231,21 +238,47 @@ class Pipeline:
                 move=True,
             )
 
-    def _calibration(self, trained: Trained) -> Calibration:
-        logits = self._logits(trained, trained.corpus)
-        similarity = known_or_zero(trained.evidence.similarity(trained.evidence.corpus))
+    def _calibration(
+        self, model: TaxoClassifier, corpus: Documents, evidence: Evidence
+    ) -> Calibration:
+        logits = self._logits(model, corpus)
+        similarity = known_or_zero(evidence.similarity(evidence.corpus))
         return Calibration.fit(logits, similarity, self.data.taxonomy, self.config.decode)
 
-    def _logits(self, trained: Trained, documents: Documents) -> Tensor:
+    def _logits(self, model: TaxoClassifier, documents: Documents) -> Tensor:
         is_read = isinstance(documents, VectorDocuments)
-        module = trained.model.matcher if is_read else trained.model
+        module = model.matcher if is_read else model
         return predict(self.place.accelerator, module, documents, range(len(documents)))
 
+    def _result(self, stage: int, key: str, make: Callable[[], Tensors]) -> Tensors:
+        """Return the stored result of a stage and say so, or make it."""
+        is_made = False
+
+        def noted() -> Tensors:
+            nonlocal is_made
+            is_made = True
+            return make()
+
+        found = self.cache.result(stage, key, noted)
+        if not is_made:
+            self.place.journal.reporter.say(f"  from the cache: {self.cache.folder}")
+        return found
+
     def _key(self, stage: int) -> str:
-        """Key of all that the result of a stage depends on, those of earlier stages included."""
-        config, taxonomy = as_dict(self.config), self.data.taxonomy
-        parts: list[object] = [self.text_key, taxonomy.parents, config["transductive"]]
-        for number, names in enumerate(SHAPED_BY, start=2):
-            if number <= stage:
-                parts += [config[name] for name in names]
-        return content_key(stage, *parts)
+        return stage_key(stage, self.text_key, self.data.taxonomy, self.config)
+
+
+def stage_key(stage: int, text_key: str, taxonomy: Taxonomy, config: TaxoClassConfig) -> str:
+    """Return the key of all that the result of a stage depends on, earlier stages included.
+
+    Args:
+        stage: 2, 3 or 4.
+        text_key: of stage 1, see :func:`evidence_key`.
+        taxonomy: of the classes.
+        config: only what shapes a stored result counts.
+    """
+    parts: list[object] = [text_key, taxonomy.parents, config.transductive]
+    values = as_dict(config)
+    for keys in SHAPED_BY[: stage - 1]:
+        parts += [reduce(getitem, key.split("."), values) for key in keys]
+    return content_key(stage, *parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -22,12 +23,20 @@ _BELOW_ONE = validators.and_(validators.ge(0), validators.lt(1))
 _POSITIVE = validators.gt(0)
 _AT_LEAST_ONE = validators.ge(1)
 _STAGES = range(1, 5)
+_LAST_LAYERS = re.compile(r"last_layers=([1-9][0-9]{0,8})")
+
+
+def last_layers(trained: str) -> int | None:
+    """Return N of ``last_layers=N``, a whole number from 1, and None for anything else."""
+    found = _LAST_LAYERS.fullmatch(trained)
+    return None if found is None else int(found[1])
 
 
 def _is_trained_part(_instance: object, attribute: Attribute[Any], value: str) -> None:
-    layers = value.removeprefix("last_layers=")
-    if value not in {"full", "frozen"} and not (layers != value and layers.isdigit()):
-        raise ValueError(f"'{attribute.name}' must be full, frozen or last_layers=N")
+    if value not in {"full", "frozen"} and last_layers(value) is None:
+        raise ValueError(
+            f"'{attribute.name}' must be full, frozen or last_layers=N, N a whole number from 1"
+        )
 
 
 def _has_name(_instance: object, attribute: Attribute[Any], value: str) -> None:

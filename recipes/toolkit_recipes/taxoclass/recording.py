@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from toolkit.run import Run
 from toolkit_recipes.console import Reporter
@@ -54,11 +55,12 @@ def say_advice(
     stage1: Mapping[str, float],
     stage2: Mapping[str, float],
     num_classes: int,
+    backend: Literal["embedding", "entailment"] = "embedding",
 ) -> None:
     """Print what the figures of a run give reason to look into, and keep it with the run."""
     # From the journal, so that the attempts before a resumed one count as well.
     history = read_history(run.dir) if run.dir else None
-    sentences = advice(stage1, stage2, num_classes, history)
+    sentences = advice(stage1, stage2, num_classes, history, backend)
     for sentence in sentences:
         reporter.say(sentence)
     if sentences:

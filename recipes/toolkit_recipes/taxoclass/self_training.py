@@ -98,7 +98,7 @@ class Memory:
     first_ends: Tensor
     """[documents]: the same before stage 4."""
     targets: Tensor
-    """[documents of the window, classes]: Q of the present window."""
+    """[distinct documents of the window, in their order; classes]: Q of the present window."""
     before_window: Tensors
     """Weights before the present window."""
 
@@ -138,7 +138,9 @@ class SelfTraining:
     checkpoints: Checkpoints
 
     def run(self) -> Progress:
-        """Train until it stops by itself or after ``iterations`` windows."""
+        """Train until it stops by itself or after ``iterations`` windows; 0 do nothing at all."""
+        if self.config.iterations == 0:
+            return Progress(self.first_step, is_over=True)
         progress, memory = self._start()
         while not progress.is_over:
             window = self._window(progress.iteration)
@@ -169,27 +171,23 @@ class SelfTraining:
         self, progress: Progress, memory: Memory, window: list[list[int]]
     ) -> tuple[Progress, Memory]:
         """Make the targets of the next window, unless it is time to stop."""
-        rows = [row for batch in window for row in batch]
+        rows = _distinct(window)
         logits = self.learner.predict(rows)
         probabilities, ends = logits.sigmoid(), self._ends(logits)
-        agreement = (ends == memory.first_ends[rows]).double().mean().item()
-        changed = (ends != memory.ends[rows]).double().mean().item()
-        frequency = torch.lerp(
-            memory.frequency,
-            probabilities.mean(dim=0),
-            min(1.0, len(rows) / len(self.learner.documents)),
-        )
+        settled = False
+        if progress.iteration > 0:
+            agreement = _agreement(ends, memory.first_ends[rows])
+            changed = 1 - _agreement(ends, memory.ends[rows])
+            self._say(progress, changed, agreement)
+            if agreement < self.config.agreement:
+                self.learner.restore(memory.before_window)
+                return attrs.evolve(progress, is_over=True), memory
+            settled = changed < self.config.tolerance
+        share = len(rows) / len(self.learner.documents)
+        frequency = torch.lerp(memory.frequency, probabilities.mean(dim=0), share)
         targets = target_distribution(probabilities, frequency)
         self._log_window(progress, probabilities, targets, ends)
-        self.journal.reporter.say(
-            f"  iteration {progress.iteration + 1}: {changed:.1%} of the window changed, "
-            f"{agreement:.1%} as before self-training"
-        )
-        if agreement < self.config.agreement:
-            self.learner.restore(memory.before_window)
-        settled = progress.iteration > 0 and changed < self.config.tolerance
-        ended = progress.iteration == self.config.iterations
-        if settled or ended or agreement < self.config.agreement:
+        if settled or progress.iteration == self.config.iterations:
             return attrs.evolve(progress, is_over=True), memory
         known = memory.ends.clone()
         known[rows] = ends
@@ -197,9 +195,9 @@ class SelfTraining:
         return progress, memory
 
     def _learn(self, progress: Progress, memory: Memory, window: list[list[int]]) -> Progress:
-        size = self.config.batch_size
+        places = {row: place for place, row in enumerate(_distinct(window))}
         for number in range(progress.in_window, len(window)):
-            targets = memory.targets[number * size : number * size + len(window[number])]
+            targets = memory.targets[[places[row] for row in window[number]]]
             step = progress.step - self.first_step
             loss = self.learner.step(step, window[number], targets)
             self._log_step(progress, divergence(loss, targets))
@@ -228,16 +226,23 @@ class SelfTraining:
     def _ends(self, logits: Tensor) -> Tensor:
         return torch.tensor([path[-1] for path in decode(logits, self.taxonomy).paths])
 
+    def _say(self, progress: Progress, changed: float, agreement: float) -> None:
+        undone = "; undone" if agreement < self.config.agreement else ""
+        self.journal.reporter.say(
+            f"  iteration {progress.iteration}: {changed:.1%} of the window changed, "
+            f"{agreement:.1%} as before self-training{undone}"
+        )
+
     def _log_window(
         self, progress: Progress, probabilities: Tensor, targets: Tensor, ends: Tensor
     ) -> None:
-        highest = probabilities.gather(1, ends[:, None])[:, 0]
-        confident = highest >= self.config.confident
+        """Log what the weights say about documents: iteration 0 is before self-training."""
+        confident = probabilities.gather(1, ends[:, None])[:, 0] >= self.config.confident
         values = {
-            "stage4/iteration": progress.iteration + 1,
+            "stage4/iteration": progress.iteration,
             "stage4/confident_predictions": int(confident.sum()),
             "stage4/confidence_ratio": confident.double().mean().item(),
-            "stage4/avg_max_prediction": highest.mean().item(),
+            "stage4/avg_max_prediction": probabilities.amax(dim=1).mean().item(),
             "stage4/avg_target_entropy": entropy(targets).mean().item(),
         }
         self.journal.run.log_metrics(values, step=progress.step)
@@ -258,3 +263,12 @@ class SelfTraining:
                 attrs.asdict(progress),
             )
         )
+
+
+def _distinct(window: list[list[int]]) -> list[int]:
+    """Documents of a window, each once; a window longer than the corpus draws some again."""
+    return sorted({row for batch in window for row in batch})
+
+
+def _agreement(ends: Tensor, others: Tensor) -> float:
+    return (ends == others).double().mean().item()

@@ -54,6 +54,8 @@ from toolkit_recipes.taxoclass.training import steps_of
 
 STEP = "last_step"
 """Name of the global step among the tensors of a trained stage."""
+PROBES = 4
+"""Longest documents, and first ones, on which vectors of stage 1 are compared with own ones."""
 
 
 @frozen
@@ -218,15 +220,23 @@ def document_vectors(
         model: with its encoder as it is now.
         tokens: of the documents.
         known: vectors of stage 1, where there are any; taken where the encoder pools in the same
-            way, which the first few documents show.
+            way and reads as far, which the longest documents and the first few show.
     """
     reader = EncoderOnly(model)
     if known is not None:
-        few = range(min(4, len(tokens)))
+        few = _probes(tokens)
         found = predict(place.accelerator, reader, tokens, few)
         if found.shape[1] == known.shape[1] and torch.allclose(found, known[few], atol=0.01):
             return known
     return predict(place.accelerator, reader, tokens, range(len(tokens)))
+
+
+def _probes(tokens: TokenDocuments) -> list[int]:
+    """Return the documents that two ways of reading would differ on: the longest, and others."""
+    rows = range(len(tokens))
+    lengths = tokens.lengths(rows)
+    longest = sorted(rows, key=lengths.__getitem__, reverse=True)[:PROBES]
+    return sorted({*rows[:PROBES], *longest})
 
 
 class EncoderOnly(nn.Module):
@@ -283,7 +293,9 @@ def _training(
 def _load_encoder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        encoder = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        encoder = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]

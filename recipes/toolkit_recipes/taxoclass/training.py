@@ -12,6 +12,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from toolkit.errors import UsageError
 from toolkit.run import Run
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.storage import Checkpoint
@@ -69,11 +70,26 @@ class Progress:
 
 
 def split_documents(targets: Tensor, val_share: float, seed: int) -> Split:
-    """Hold out a random share of the documents that have a core class, at least one to learn."""
+    """Hold out a random share of the documents that have a core class, at least one to learn.
+
+    Args:
+        targets: [documents, classes] of 1, 0, -1.
+        val_share: share of the documents that are held out, below 1.
+        seed: of which they are.
+
+    Raises:
+        UsageError: no document has a core class, so there is nothing to learn.
+    """
     rows = has_target(targets).nonzero().flatten().tolist()
+    if not rows:
+        raise UsageError(
+            "stage 2 found no core class in any train document, so stage 3 has nothing to learn "
+            "from; raise mining.share, set mining.rule to the other rule, or check that the "
+            "classes are about these documents"
+        )
     generator = torch.Generator().manual_seed(seed)
     order = [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
-    held_out = min(round(val_share * len(rows)), max(len(rows) - 1, 0))
+    held_out = min(round(val_share * len(rows)), len(rows) - 1)
     return Split(train=sorted(order[held_out:]), val=sorted(order[:held_out]))
 
 
@@ -81,7 +97,7 @@ def split_documents(targets: Tensor, val_share: float, seed: int) -> Split:
 class Training:
     """One phase of stage 3: epochs with early stopping on the validation loss.
 
-    Without held-out documents the last epoch is the best.
+    Without held-out documents the last epoch is the best. An epoch that diverged never is.
 
     Args:
         learner: takes the steps.
@@ -108,9 +124,13 @@ class Training:
     first: Progress = Progress()
 
     def run(self) -> Progress:
-        """Train to the end, from the last checkpoint if there is one; the best weights are in."""
+        """Train to the end, from the last checkpoint if there is one; the best weights are in.
+
+        Raises:
+            UsageError: no epoch, of an earlier phase neither, had a finite loss.
+        """
         progress, best = self.first, Tensors()
-        if math.isfinite(self.first.best_val_loss):
+        if self.first.best_epoch:
             best = self.learner.weights()
         if checkpoint := self.checkpoints.load():
             progress, best = Progress.restored(checkpoint.progress), checkpoint.best
@@ -119,6 +139,12 @@ class Training:
         last_epoch = self.first.epoch + self.epochs
         while progress.epoch < last_epoch and not progress.is_over:
             progress, best = self._epoch(progress, best)
+        if self.epochs and not progress.best_epoch:
+            raise UsageError(
+                f"stage 3 diverged: in none of {progress.epoch} epochs was the loss a finite "
+                "number; lower training.head_lr (and training.encoder_lr where the encoder "
+                "learns), or set mixed_precision=no"
+            )
         if best:
             self.learner.restore(best)
         return progress
@@ -134,7 +160,8 @@ class Training:
                 in_epoch=progress.in_epoch + 1,
                 epoch_loss=progress.epoch_loss + loss * len(batch),
             )
-            if progress.in_epoch % self.journal.checkpoint_every == 0:
+            is_last = progress.in_epoch == len(batches)
+            if not is_last and progress.in_epoch % self.journal.checkpoint_every == 0:
                 self._save(progress, best)
         progress, best = self._end_epoch(progress, best)
         self._save(progress, best)
@@ -144,13 +171,18 @@ class Training:
         epoch = progress.epoch + 1
         train_loss = progress.epoch_loss / len(self.split.train)
         val_loss = self.validation_loss()
-        if not math.isfinite(val_loss) or val_loss < progress.best_val_loss:
-            progress = attrs.evolve(progress, best_val_loss=val_loss, best_epoch=epoch)
+        if self._is_best(train_loss, val_loss, progress.best_val_loss):
+            best_val_loss = val_loss if self.split.val else math.inf
+            progress = attrs.evolve(progress, best_val_loss=best_val_loss, best_epoch=epoch)
             best = self.learner.weights()
         stops = epoch - max(progress.best_epoch, self.first.epoch) >= self.patience
         progress = attrs.evolve(progress, epoch=epoch, in_epoch=0, epoch_loss=0.0, is_over=stops)
         self._log_epoch(progress, train_loss, val_loss)
         return progress, best
+
+    def _is_best(self, train_loss: float, val_loss: float, best_val_loss: float) -> bool:
+        """Whether an epoch is better than all before it; one that diverged is not."""
+        return val_loss < best_val_loss if self.split.val else math.isfinite(train_loss)
 
     def validation_loss(self) -> float:
         """Mean loss of the held-out documents; NaN where there are none."""
@@ -171,6 +203,7 @@ class Training:
         values = {"stage3/epoch_train_loss": train_loss, "stage3/best_epoch": progress.best_epoch}
         if self.split.val:
             values["stage3/epoch_val_loss"] = val_loss
+        if math.isfinite(progress.best_val_loss):
             values["stage3/best_val_loss"] = progress.best_val_loss
         self.journal.run.log_metrics(values, step=progress.step)
         self.journal.reporter.say(

@@ -15,6 +15,8 @@ from transformers import Dinov2Config
 from transformers import PreTrainedModel
 from transformers import ResNetConfig
 from transformers import ResNetForImageClassification
+from transformers import SwinConfig
+from transformers import SwinForImageClassification
 
 from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.backbone import build_backbone
@@ -24,15 +26,7 @@ TINY_RESNET = ResNetConfig(
     embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], layer_type="basic"
 )
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-RESNET18 = ModelConfig()
-
-
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hugging Face cache, and no network."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return tmp_path / "hub"
+RESNET18 = ModelConfig(width=1.0, pretrained=True)
 
 
 @pytest.fixture
@@ -52,7 +46,7 @@ def saved(model: PreTrainedModel, folder: Path) -> Path:
 
 def named(folder: Path, *, pretrained: bool = True) -> ModelConfig:
     """Ask for the backbone in a folder."""
-    return ModelConfig(backbone=str(folder), pretrained=pretrained)
+    return evolve(RESNET18, backbone=str(folder), pretrained=pretrained)
 
 
 def test_features_lie_at_the_four_strides() -> None:
@@ -81,9 +75,11 @@ def test_width_scales_channels_to_multiples_of_8(width: float, channels: tuple[i
 
 @pytest.mark.usefixtures("hub_cache")
 def test_without_network_a_resnet_starts_at_random_and_says_so() -> None:
-    """The words name the weights that couldn't be had."""
-    _, words = build_backbone(evolve(RESNET18, width=1.0))
-    assert words.startswith("random weights; microsoft/resnet-18 isn't in the Hugging Face cache")
+    """The words name the weights that couldn't be had and where they were looked for, in a line."""
+    _, words = build_backbone(RESNET18)
+    assert words.startswith("random weights; microsoft/resnet-18 found nowhere (cache: not there")
+    assert "hub: " in words
+    assert "\n" not in words
 
 
 def test_a_scaled_resnet_says_that_no_weights_exist() -> None:
@@ -175,18 +171,29 @@ def test_broken_weights_are_named(tiny_resnet: Path) -> None:
 def test_a_missing_folder_is_not_looked_for_elsewhere() -> None:
     """What is written as a path is a path."""
     with pytest.raises(UsageError, match=r"model.backbone=./nowhere: no such folder"):
-        build_backbone(ModelConfig(backbone="./nowhere"))
+        build_backbone(evolve(RESNET18, backbone="./nowhere"))
 
 
 @pytest.mark.usefixtures("hub_cache")
 @pytest.mark.parametrize("name", ["nobody/nothing", "not a name"])
 def test_an_unknown_name_says_what_to_do(name: str) -> None:
     """Where another backbone can't be had there is no fallback."""
-    with pytest.raises(UsageError, match="give a folder, connect to the network, or use one that"):
-        build_backbone(ModelConfig(backbone=name))
+    with pytest.raises(UsageError, match="network, or use one that needs no files: resnet18"):
+        build_backbone(evolve(RESNET18, backbone=name))
 
 
 def test_width_is_refused_with_other_backbones(tiny_resnet: Path) -> None:
     """Only networks that are built here can be scaled."""
     with pytest.raises(UsageError, match=r"model.width=0.5 scales resnet18 and resnet50 only"):
         build_backbone(evolve(named(tiny_resnet), width=0.5))
+
+
+def test_weights_that_features_dont_depend_on_are_frozen(tmp_path: Path) -> None:
+    """Several processes would wait for their gradients; all others learn."""
+    config = SwinConfig(embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=4)
+    backbone, _ = build_backbone(named(saved(SwinForImageClassification(config), tmp_path / "s")))
+    torch.stack([f.sum() for f in backbone(torch.ones(1, 3, 128, 128))]).sum().backward()
+    weights = dict(backbone.named_parameters())
+    frozen = {name for name, weight in weights.items() if not weight.requires_grad}
+    assert frozen
+    assert frozen == {name for name, weight in weights.items() if weight.grad is None}

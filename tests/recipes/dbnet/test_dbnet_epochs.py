@@ -31,6 +31,13 @@ def test_training_stops_when_patience_is_over(hmeans: tuple[float, ...], is_over
     assert _after(*hmeans).is_over is is_over
 
 
+def test_patience_begins_when_something_is_found() -> None:
+    """Epochs that find nothing don't use it up, and the last of them is the best."""
+    nothing = _after(0.0, 0.0, 0.0, 0.0, 0.0)
+    assert not nothing.is_over
+    assert nothing.best_epoch == 5
+
+
 def test_training_stops_at_the_last_epoch() -> None:
     """However good the last ones were."""
     assert not _after(0.1, epochs=2).is_over

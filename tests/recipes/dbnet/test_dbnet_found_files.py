@@ -19,7 +19,7 @@ from toolkit_recipes.dbnet.found_files import write_icdar_zip
 from toolkit_recipes.dbnet.found_files import write_json
 from toolkit_recipes.dbnet.readers.pages import read_pages
 
-QUAD = np.array([[10.126, 20.0], [60.5, 20.0], [60.5, 40.25], [10.126, 40.25]])
+QUAD = np.array([[10.126, 20.0], [60.75, 20.0], [60.75, 40.25], [10.126, 40.25]])
 PAGE = FoundPage("a/b.png", (100, 80), (Detection(QUAD, 0.98765),))
 
 
@@ -53,18 +53,26 @@ def test_written_ufo_can_be_learned_from(
 
 
 def test_icdar_zip_has_a_file_per_page(tmp_path: Path) -> None:
-    """Lines of coordinates, in files named as the evaluation expects; pages without texts too."""
+    """Lines of whole numbers, in files named as the evaluation expects; without texts too."""
     write_icdar_zip([PAGE, FoundPage("c.png", (10, 10))], tmp_path / "submit.zip")
     with zipfile.ZipFile(tmp_path / "submit.zip") as archive:
         assert archive.namelist() == ["res_b.txt", "res_c.txt"]
-        assert archive.read("res_b.txt") == b"10.13,20.00,60.50,20.00,60.50,40.25,10.13,40.25\n"
+        assert archive.read("res_b.txt") == b"10,20,61,20,61,40,10,40\n"
         assert archive.read("res_c.txt") == b""
 
 
 def test_pages_of_one_name_are_refused(tmp_path: Path) -> None:
     """ICDAR's names have no folders, so one would replace the other."""
-    with pytest.raises(UsageError, match=r"res_b\.txt"):
+    with pytest.raises(UsageError, match=r"a/b\.png and c/b\.jpg would both be res_b\.txt"):
         write_icdar_zip([PAGE, FoundPage("c/b.jpg")], tmp_path / "submit.zip")
+
+
+def test_icdar_takes_four_corners_only(tmp_path: Path) -> None:
+    """The advice is to find quadrilaterals; nothing is written."""
+    page = FoundPage("p.png", (100, 80), (Detection(QUAD[:3], 0.9),))
+    with pytest.raises(UsageError, match=r"p\.png has 3 corners.*shape=quad"):
+        write_icdar_zip([page], tmp_path / "submit.zip")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cant_be_written_is_named(tmp_path: Path) -> None:

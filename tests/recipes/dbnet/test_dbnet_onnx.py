@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from tests.recipes.dbnet.drawn_pages import learn_page
 from tests.recipes.dbnet.drawn_pages import small_network
 from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.network import DBNet
+from toolkit_recipes.dbnet.onnx_export import export_metadata
 from toolkit_recipes.dbnet.onnx_export import export_onnx
 from toolkit_recipes.dbnet.postprocess import find_texts
+from toolkit_recipes.dbnet.presets import DbnetConfig
 from toolkit_recipes.dbnet.presets import ModelConfig
 from toolkit_recipes.dbnet.presets import PostprocessConfig
 
@@ -35,7 +38,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> DBNet:
     )
     folder = tmp_path_factory.mktemp("form")
     form.save_pretrained(folder)
-    config = ModelConfig(backbone=str(folder), pretrained=False, neck_channels=32)
+    config = ModelConfig(backbone=str(folder), pretrained=False, width=1.0, neck_channels=32)
     network = small_network(config=config)
     learn_page(network, 80)
     return network
@@ -91,6 +94,37 @@ def test_the_file_says_what_it_was_told(exported: Any) -> None:
     assert image.shape[1] == 3
     assert all(isinstance(side, str) for side in (image.shape[0], *image.shape[2:], *prob.shape))
     assert exported.get_modelmeta().custom_metadata_map == {"shrink_ratio": str(SHRINK_RATIO)}
+
+
+def test_metadata_say_how_to_find_the_same_texts() -> None:
+    """All numbers from the image to the outlines, as JSON."""
+    config = DbnetConfig(postprocess=PostprocessConfig(thresh=0.25, unclip=1.5))
+    values = {name: json.loads(text) for name, text in export_metadata(config).items()}
+    assert values.pop("mean") == [0.485, 0.456, 0.406]
+    assert values.pop("std") == [0.229, 0.224, 0.225]
+    assert values == {
+        "long_side": config.evaluation.long_side,
+        "multiple": 32,
+        "shrink_ratio": config.targets.shrink_ratio,
+        "thresh": 0.25,
+        "box_thresh": config.postprocess.box_thresh,
+        "unclip": 1.5,
+        "min_size": config.postprocess.min_size,
+        "max_candidates": config.postprocess.max_candidates,
+        "shape": "quad",
+    }
+
+
+def test_a_file_that_cant_be_written_is_named(learned: DBNet, tmp_path: Path) -> None:
+    """A name that is too long shows only when it is written."""
+    with pytest.raises(UsageError, match=r"nnn\.onnx: can't be written"):
+        export_onnx(learned, tmp_path / f"{'n' * 300}.onnx")
+
+
+def test_a_folder_is_no_file_to_write(learned: DBNet, tmp_path: Path) -> None:
+    """It is found out before the export."""
+    with pytest.raises(UsageError, match="a folder; give the file to write"):
+        export_onnx(learned, tmp_path)
 
 
 def test_a_missing_folder_is_named(learned: DBNet, tmp_path: Path) -> None:

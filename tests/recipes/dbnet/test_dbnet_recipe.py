@@ -108,10 +108,11 @@ def test_models_are_artifacts_with_aliases(one: Launched) -> None:
 
 
 def test_two_processes_are_one_run(one: Launched, two: Launched) -> None:
-    """The same names and steps, and a validation over each page once."""
+    """The same names, steps and number of pictures, and a validation over each page once."""
     assert two.done.returncode == 0, two.done.stderr
     assert two.values("params")["num_processes"] == 2
     assert set(two.values("metrics")) == set(one.values("metrics"))
+    assert len(two.events("image")) == len(one.events("image"))
     first, other = one.values("metrics"), two.values("metrics")
     assert math.isclose(first["val/loss"], other["val/loss"], rel_tol=0.2)
     assert [e["step"] for e in two.events("metrics") if "train/loss" in e["values"]] == list(
@@ -133,7 +134,7 @@ def test_prediction_writes_ufo_zip_and_drawings(
     assert len(pages) == 3
     assert "error" in pages["torn.jpg"]
     good = sorted(name for name in pages if name != "torn.jpg")
-    assert all((tmp_path / "drawn" / name).is_file() for name in good)
+    assert all((tmp_path / "drawn" / f"{name}.png").is_file() for name in good)
     with zipfile.ZipFile(tmp_path / "found.zip") as archive:
         lines = archive.read(f"res_{Path(good[0]).stem}.txt").decode().splitlines()
     assert len(lines) == len(pages[good[0]]["words"])
@@ -141,7 +142,8 @@ def test_prediction_writes_ufo_zip_and_drawings(
 
 def test_tuning_makes_a_child_run_for_each_setting(one: Launched, tmp_path: Path) -> None:
     """The network's own setting first; the parent has the table, the plot and both results."""
-    arguments = (f"model={_run(one)}", "pages=3", "thresh=0.1,0.3", "box_thresh=0.2", "workers=0")
+    values = ("thresh=0.1,0.3", "box_thresh=0.55", "unclip=0", "min_size=2")
+    arguments = (f"model={_run(one)}", "pages=3", *values, "workers=0")
     done = run_plainly(tmp_path, "dbnet_tune.py", *arguments).done
     assert done.returncode == 0, done.stderr
     infos = [
@@ -172,6 +174,8 @@ def test_export_gives_a_network_that_onnxruntime_runs(one: Launched, tmp_path: P
     page = np.zeros((1, 3, 96, 64), np.float32)
     (prob,) = session.run(None, {"images": page})
     assert prob.shape == (1, 96, 64)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["long_side"]) == 128
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.annotations import TextRegion
 from toolkit_recipes.dbnet.presets import PostprocessConfig
+from toolkit_recipes.dbnet.tuning import SWEPT
 from toolkit_recipes.dbnet.tuning import StoredMap
 from toolkit_recipes.dbnet.tuning import Trial
 from toolkit_recipes.dbnet.tuning import TuneConfig
@@ -19,13 +21,27 @@ from toolkit_recipes.dbnet.tuning import settings
 from toolkit_recipes.dbnet.tuning import try_setting
 
 TRAINED = PostprocessConfig(thresh=0.3, box_thresh=0.6)
+OWN = TuneConfig(unclip=(TRAINED.unclip,), min_size=(TRAINED.min_size,))
 
 
 def test_the_networks_own_setting_comes_first_and_once() -> None:
     """Then every combination of the values, without the one that is the network's own."""
-    config = TuneConfig(thresh=(0.2, 0.3), box_thresh=(0.5, 0.6))
+    config = evolve(OWN, thresh=(0.2, 0.3), box_thresh=(0.5, 0.6))
     found = [(s.thresh, s.box_thresh) for s in settings(config, TRAINED)]
     assert found == [(0.3, 0.6), (0.2, 0.5), (0.2, 0.6), (0.3, 0.5)]
+
+
+def test_the_networks_own_values_are_always_tried() -> None:
+    """Also with others' values, so that a change of one setting alone is among the trials."""
+    config = evolve(OWN, thresh=(0.2,), box_thresh=(0.6,))
+    assert [s.thresh for s in settings(config, TRAINED)] == [0.3, 0.2]
+    own = PostprocessConfig(thresh=0.31, box_thresh=0.61, unclip=1.7, min_size=3.0)
+    tried = list(settings(TuneConfig(), own))
+    for name in SWEPT:
+        values = {getattr(setting, name) for setting in tried}
+        assert getattr(own, name) in values
+        assert len(values) > 2
+    assert len(set(tried)) == len(tried)
 
 
 def test_nothing_to_try_is_refused() -> None:
@@ -49,10 +65,16 @@ def _page(folder: Path) -> StoredMap:
 def test_a_setting_is_measured_on_stored_maps(tmp_path: Path) -> None:
     """A lower box threshold finds the doubtful text as well."""
     maps = [_page(tmp_path)]
-    strict = try_setting(PostprocessConfig(box_thresh=0.6), maps, shrink_ratio=0.6)
-    lenient = try_setting(PostprocessConfig(box_thresh=0.3), maps, shrink_ratio=0.6)
+    strict = try_setting(PostprocessConfig(box_thresh=0.6), maps, shrink_ratio=0.6, iou=0.5)
+    lenient = try_setting(PostprocessConfig(box_thresh=0.3), maps, shrink_ratio=0.6, iou=0.5)
     assert (strict["recall"], strict["precision"]) == (0.5, 1.0)
     assert lenient["recall"] == lenient["precision"] == 1.0
+
+
+def test_the_overlap_that_counts_is_up_to_the_caller(tmp_path: Path) -> None:
+    """No text is found exactly, so none counts where the outlines must be the same."""
+    figures = try_setting(PostprocessConfig(), [_page(tmp_path)], shrink_ratio=0.6, iou=1.0)
+    assert figures["recall"] == 0
 
 
 def test_trials_make_a_table_and_a_plot() -> None:

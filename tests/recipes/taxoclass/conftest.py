@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
+from transformers import AutoModel
 
 from tests.recipes.taxoclass.nli import SmallModel
 from tests.recipes.taxoclass.nli import train_small_model
@@ -18,3 +22,11 @@ def bert_nli() -> SmallModel:
 def roberta_nli() -> SmallModel:
     """A language inference model without token types."""
     return train_small_model("roberta")
+
+
+@pytest.fixture(scope="session")
+def half_encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small encoder with its weights stored in half precision."""
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path_factory.mktemp("half") / "encoder"))
+    AutoModel.from_pretrained(tiny_encoder).half().save_pretrained(folder)
+    return folder

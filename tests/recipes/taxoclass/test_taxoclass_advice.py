@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from rich.console import Console
 
 import toolkit
+from toolkit_recipes.console import Reporter
 from toolkit_recipes.taxoclass.advice import EpochLosses
 from toolkit_recipes.taxoclass.advice import History
 from toolkit_recipes.taxoclass.advice import advice
 from toolkit_recipes.taxoclass.advice import read_history
+from toolkit_recipes.taxoclass.recording import say_advice
 
 STAGE1 = {"stage1/similarity_mean": 0.07, "stage1/similarity_std": 0.09}
 STAGE2 = {"stage2/num_core_classes": 25}
@@ -98,3 +103,39 @@ def test_the_history_is_read_from_the_run(tmp_path: Path) -> None:
         found = read_history(run.dir)
     assert found.epochs == losses((0.5, 0.6), (0.3, 0.7)).epochs
     assert found.self_training == (iteration,)
+
+
+def test_entailment_is_not_measured_by_the_limits_of_cosines() -> None:
+    """Probabilities of unrelated pairs are next to 0; named is a model that says yes or no to all.
+
+    The key to change is that of the language inference model.
+    """
+    usual = {
+        "stage1/similarity_min": 0.001,
+        "stage1/similarity_max": 0.98,
+        "stage1/similarity_mean": 0.01,
+        "stage1/similarity_std": 0.02,
+    }
+    assert advice(usual, STAGE2, 100, backend="entailment") == []
+    (never,) = advice(usual | {"stage1/similarity_max": 0.4}, STAGE2, 100, backend="entailment")
+    assert "highest probability of entailment is 0.400" in never
+    (always,) = advice(usual | {"stage1/similarity_min": 0.6}, STAGE2, 100, backend="entailment")
+    assert "lowest probability of entailment is 0.600" in always
+    assert all("similarity.model" in sentence for sentence in (never, always))
+
+
+def test_the_run_keeps_advice_for_its_backend(tmp_path: Path) -> None:
+    """The same figures are worth a word as cosines, and none as probabilities."""
+    figures = {
+        "stage1/similarity_min": 0.001,
+        "stage1/similarity_max": 0.98,
+        "stage1/similarity_mean": 0.01,
+        "stage1/similarity_std": 0.02,
+    }
+    cases: list[tuple[Literal["embedding", "entailment"], bool]]
+    cases = [("embedding", True), ("entailment", False)]
+    for backend, expected in cases:
+        shown = io.StringIO()
+        with toolkit.start_run(runs_dir=tmp_path) as run:
+            say_advice(run, Reporter(Console(file=shown)), figures, STAGE2, 100, backend)
+        assert ("mean similarity" in shown.getvalue()) == expected

@@ -18,6 +18,7 @@ from toolkit_recipes.taxoclass.classifier import TaxoClassifier
 from toolkit_recipes.taxoclass.classifier import centred
 from toolkit_recipes.taxoclass.classifier import choose_trainable
 from toolkit_recipes.taxoclass.presets import ClassifierConfig
+from toolkit_recipes.taxoclass.presets import TrainingConfig
 from toolkit_recipes.taxoclass.taxonomy import build
 
 TREE = build("abcde", "abcde", [(0, 1), (0, 2), (1, 3)])
@@ -119,3 +120,13 @@ def test_heads_that_do_not_divide_are_refused() -> None:
     """The message names the key and the width."""
     with pytest.raises(UsageError, match="gnn_heads=3: the graph network is 8 wide"):
         ClassEncoder(8, EDGES, len(TREE), ClassifierConfig(gnn="gat", gnn_heads=3))
+
+
+@pytest.mark.parametrize("layers", ["0", "-1", "00", "\u00b2", "1.5", "", "two"])
+def test_a_number_of_layers_is_whole_and_at_least_one(layers: str) -> None:
+    """Nothing else is taken: 0 would be all of them. The configuration refuses it first."""
+    trained = f"last_layers={layers}"
+    with pytest.raises(ValueError, match="N a whole number from 1"):
+        TrainingConfig(encoder=trained)
+    with pytest.raises(UsageError, match=r"give full, frozen or last_layers=N"):
+        choose_trainable(_encoder(), trained)

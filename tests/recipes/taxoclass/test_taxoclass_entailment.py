@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from transformers import AutoModelForSequenceClassification
 from transformers import BertConfig
 from transformers import pipeline
 
@@ -261,3 +263,45 @@ def test_a_damaged_cache_is_named(folder: Path, tmp_path: Path) -> None:
 def _config(labels: list[str]) -> BertConfig:
     ids = {label: i for i, label in enumerate(labels)}
     return BertConfig(id2label=dict(enumerate(labels)), label2id=ids)
+
+
+def test_a_page_that_was_damaged_is_named_when_it_is_met(folder: Path, tmp_path: Path) -> None:
+    """The file opens, for only some of it is damaged; it is reported like one that doesn't."""
+    scores(folder, tmp_path)
+    (file,) = tmp_path.glob("*.sqlite")
+    with closing(sqlite3.connect(file)) as connection:
+        ((size,),) = connection.execute("PRAGMA page_size")
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'pairs'"
+        ((page,),) = connection.execute(query)
+    with file.open("r+b") as content:
+        content.seek((page - 1) * size)
+        content.write(b"\xff" * size)
+    with pytest.raises(UsageError, match=r"entailment-key.sqlite: .*remove it"):
+        scores(folder, tmp_path)
+
+
+def test_a_full_disk_is_named(folder: Path, tmp_path: Path) -> None:
+    """Scores that can't be written end the run with what to do, and those before them stay."""
+    classes = [f"{text} {i}" for i in range(200) for text in CLASSES]
+    documents = DOCUMENTS[:1]
+    rows = torch.zeros(len(classes), dtype=torch.long), torch.arange(len(classes))
+    with open_cache(tmp_path, "key", documents, classes, Accelerator()) as cache:
+        assert cache.database
+        connection = cache.database.connection
+        ((pages,),) = connection.execute("PRAGMA page_count")
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        cache.write(rows[0][:1], rows[1][:1], torch.tensor([0.5]))
+        with pytest.raises(UsageError, match=r"entailment-key.sqlite: .*full; make room"):
+            cache.write(*rows, torch.rand(len(classes)))
+        assert cache.read(*rows).nan_to_num(-1).tolist() == [0.5] + [-1] * (len(classes) - 1)
+
+
+def test_weights_in_half_precision_are_read_in_single(
+    roberta_nli: SmallModel, tmp_path: Path
+) -> None:
+    """A model that was stored in half computes in single precision."""
+    folder = roberta_nli.save(tmp_path / "model")
+    stored = AutoModelForSequenceClassification.from_pretrained(folder)
+    stored.half().save_pretrained(folder)
+    classifier = EntailmentModel.load(folder).classifier
+    assert {p.dtype for p in classifier.parameters()} == {torch.float32}

@@ -91,14 +91,15 @@ def test_predictions_keep_the_order_that_was_asked_for() -> None:
 def _losses_with_encoder(
     folder: Path, mixed_precision: str = "no", accumulation: int = 1
 ) -> list[float]:
-    """Losses of 12 steps in which an encoder learns too; only ours, not its own, drops out."""
+    """Losses of 12 steps in which an encoder learns too, without dropout."""
     AcceleratorState._reset_state(True)  # otherwise the number format of the first one stays
     encoder = AutoModel.from_pretrained(
         folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
     torch.manual_seed(0)
     features = torch.randn(4, encoder.config.hidden_size)
-    model = TaxoClassifier(encoder, features, both_directions(TREE), ClassifierConfig())
+    config = ClassifierConfig(dropout=0.0)
+    model = TaxoClassifier(encoder, features, both_directions(TREE), config)
     documents = TokenDocuments([[5 + i, *range(6, 7 + i % 4)] for i in range(10)], padding=0)
     accelerator = Accelerator(mixed_precision=mixed_precision)
     options = evolve(OPTIONS, accumulation=accumulation)

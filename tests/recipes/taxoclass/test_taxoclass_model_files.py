@@ -223,3 +223,34 @@ def test_nothing_is_overwritten(model: SavedModel, saved: Path) -> None:
     """A model is saved into a new or empty folder, so that no two are mixed."""
     with pytest.raises(UsageError, match=r"already there; give a new or empty folder"):
         save(saved, model)
+
+
+def test_folders_of_pretrained_models_are_not_published(
+    model: SavedModel, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Of a model that was read from a folder its name is kept, of others all that was given."""
+    secret = Path(shutil.copytree(tiny_encoder, tmp_path / "private" / "my-encoder"))
+    config = attrs.evolve(
+        model.config,
+        encoder=attrs.evolve(model.config.encoder, model=str(secret)),
+        similarity=attrs.evolve(model.config.similarity, model=f"{secret}/../my-encoder/"),
+    )
+    made = random_model(secret, zero_shot_weight=0.3)
+    save(tmp_path / "model", attrs.evolve(made, config=config))
+    loaded = load(tmp_path / "model").config
+    assert (loaded.encoder.model, loaded.similarity.model) == ("my-encoder", "my-encoder")
+    texts = [f for f in (tmp_path / "model").rglob("*") if f.suffix in {".json", ".md", ".txt"}]
+    assert not [f for f in texts if str(tmp_path) in f.read_text(encoding="utf-8")]
+    save(tmp_path / "other", model)
+    assert load(tmp_path / "other").config.encoder.model == model.config.encoder.model
+
+
+def test_a_model_stored_in_half_precision_is_loaded_in_single(
+    half_encoder: Path, tmp_path: Path
+) -> None:
+    """Its head is in single precision, and a device may not compute in half."""
+    made = random_model(half_encoder)
+    made.classifier.encoder.half()
+    save(tmp_path / "model", made)
+    classifier = load(tmp_path / "model").classifier
+    assert {p.dtype for p in classifier.parameters()} == {torch.float32}
