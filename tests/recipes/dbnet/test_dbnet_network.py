@@ -25,15 +25,16 @@ from toolkit_recipes.dbnet.network import build_network
 from toolkit_recipes.dbnet.presets import LossConfig
 from toolkit_recipes.dbnet.presets import ModelConfig
 
+FULL = ModelConfig(width=1.0, neck_channels=256, pretrained=False)
 FUSED = evolve(SMALL, scale_fusion=True)
 
 
 @pytest.mark.parametrize(
     ("config", "parameters", "training", "prediction"),
     [
-        (ModelConfig(pretrained=False), 12.34, 58.1, 49.7),
-        (ModelConfig(pretrained=False, scale_fusion=True), 12.49, 65.7, 57.2),
-        (ModelConfig(pretrained=False, backbone="resnet50"), 25.41, 99.9, 91.5),
+        (FULL, 12.34, 58.1, 49.7),
+        (evolve(FULL, scale_fusion=True), 12.49, 65.7, 57.2),
+        (evolve(FULL, backbone="resnet50"), 25.41, 99.9, 91.5),
     ],
     ids=["DBNet-18", "DBNet++-18", "DBNet-50"],
 )

@@ -20,7 +20,7 @@ from toolkit_recipes.dbnet.polygons import Polygon
 from toolkit_recipes.dbnet.presets import TargetConfig
 from toolkit_recipes.dbnet.targets import make_targets
 
-CONFIG = TargetConfig()
+CONFIG = TargetConfig(shrink_ratio=0.4)
 SIZE = (96, 128)
 WORD = np.array([[20.0, 30], [100, 30], [100, 50], [20, 50]])
 OTHER = WORD + np.array([0, 36])
