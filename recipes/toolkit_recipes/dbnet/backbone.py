@@ -242,9 +242,10 @@ def _channels(model: PreTrainedModel) -> tuple[int, ...]:
     """
     side = 4 * STRIDES[-1]
     model.train(mode=False)
-    with torch.enable_grad():  # type: ignore[no-untyped-call]
+    with torch.enable_grad():
         maps = model(torch.zeros(1, 3, side, side)).feature_maps
-        torch.stack([features.sum() for features in maps]).sum().backward()
+        total = torch.stack([features.sum() for features in maps]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
     for weight in model.parameters():
         weight.requires_grad_(weight.grad is not None)
         weight.grad = None

@@ -192,7 +192,8 @@ def test_weights_that_features_dont_depend_on_are_frozen(tmp_path: Path) -> None
     """Several processes would wait for their gradients; all others learn."""
     config = SwinConfig(embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=4)
     backbone, _ = build_backbone(named(saved(SwinForImageClassification(config), tmp_path / "s")))
-    torch.stack([f.sum() for f in backbone(torch.ones(1, 3, 128, 128))]).sum().backward()
+    total = torch.stack([f.sum() for f in backbone(torch.ones(1, 3, 128, 128))]).sum()
+    total.backward()  # type: ignore[no-untyped-call]
     weights = dict(backbone.named_parameters())
     frozen = {name for name, weight in weights.items() if not weight.requires_grad}
     assert frozen

@@ -250,7 +250,7 @@ def test_a_model_stored_in_half_precision_is_loaded_in_single(
 ) -> None:
     """Its head is in single precision, and a device may not compute in half."""
     made = random_model(half_encoder)
-    made.classifier.encoder.half()
+    made.classifier.encoder.half()  # type: ignore[no-untyped-call]
     save(tmp_path / "model", made)
     classifier = load(tmp_path / "model").classifier
     assert {p.dtype for p in classifier.parameters()} == {torch.float32}
