@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
 import torch
 
+from tests.waiting import LIMIT
 from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.annotations import PageSource
 from toolkit_recipes.dbnet.dataset import EvaluationPages
@@ -71,14 +74,31 @@ def test_going_on_later_reads_what_would_have_come(sources: Sequence[PageSource]
         assert torch.equal(found.targets.thresh, expected.targets.thresh)
 
 
-def test_workers_change_nothing(sources: Sequence[PageSource]) -> None:
+COMPARISON = """
+import torch
+from toolkit_recipes.dbnet.dataset import TrainingPages
+from toolkit_recipes.dbnet.loading import Share
+from toolkit_recipes.dbnet.loading import training_steps
+from toolkit_recipes.dbnet.presets import AugmentationConfig
+from toolkit_recipes.dbnet.presets import SyntheticConfig
+from toolkit_recipes.dbnet.presets import TargetConfig
+from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
+
+sources = synthetic_pages(SyntheticConfig(height=96), seed=1, first=0, count=7)
+pages = TrainingPages(sources, 96, AugmentationConfig(crop=64), TargetConfig(), seed=3)
+share = Share(4, accumulation=2)
+shared = list(training_steps(pages, share, range(1), workers=2))
+alone = list(training_steps(pages, share, range(1), workers=0))
+assert len(alone) == len(shared) == 1
+for expected, found in zip(alone[0], shared[0], strict=True):
+    assert torch.equal(found.images, expected.images)
+"""
+
+
+def test_workers_change_nothing() -> None:
     """Pages prepared by other processes are the same, in the same order."""
-    pages = _training_pages(sources)
-    alone = list(training_steps(pages, Share(4, accumulation=2), range(1), workers=0))
-    shared = list(training_steps(pages, Share(4, accumulation=2), range(1), workers=2))
-    assert len(alone) == len(shared) == 1
-    for expected, found in zip(alone[0], shared[0], strict=True):
-        assert torch.equal(found.images, expected.images)
+    # In a process of its own: workers are forked, which needs one without other threads.
+    subprocess.run([sys.executable, "-c", COMPARISON], check=True, timeout=LIMIT)
 
 
 def test_pages_are_measured_one_at_a_time(sources: Sequence[PageSource]) -> None:
