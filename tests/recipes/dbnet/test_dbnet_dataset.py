@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from attrs import frozen
-from torch.utils.data import DataLoader
 
 from toolkit_recipes.dbnet.annotations import LoadedPage
 from toolkit_recipes.dbnet.annotations import TextRegion
@@ -19,7 +18,6 @@ from toolkit_recipes.dbnet.dataset import TrainingPages
 from toolkit_recipes.dbnet.dataset import collate_evaluation
 from toolkit_recipes.dbnet.dataset import collate_training
 from toolkit_recipes.dbnet.dataset import normalised
-from toolkit_recipes.dbnet.dataset import start_worker
 from toolkit_recipes.dbnet.dataset import training_batches
 from toolkit_recipes.dbnet.images import load_image
 from toolkit_recipes.dbnet.losses import BatchTargets
@@ -83,27 +81,6 @@ def test_a_page_of_an_epoch_is_always_the_same_and_differs_from_other_epochs() -
     assert np.array_equal(first[Draw(2, 1)].image, again[Draw(2, 1)].image)
     assert not np.array_equal(first[Draw(2, 1)].image, first[Draw(3, 1)].image)
     assert not np.array_equal(first[Draw(2, 1)].image, pages(*sheets, seed=2)[Draw(2, 1)].image)
-
-
-def test_workers_change_nothing() -> None:
-    """Batches made by worker processes equal those made in this process."""
-    dataset = pages(*(Sheet("x" * i) for i in range(6)))
-    here, there = (
-        list(
-            DataLoader(
-                dataset,
-                batch_sampler=list(training_batches(6, 4, seed=3, epoch=1)),
-                num_workers=workers,
-                worker_init_fn=start_worker,
-                collate_fn=collate_training,
-            )
-        )
-        for workers in (0, 1)
-    )
-    assert [len(batch.images) for batch in here] == [4, 2]
-    for a, b in zip(here, there, strict=True):
-        assert torch.equal(a.images, b.images)
-        assert equal(a.targets, b.targets)
 
 
 def test_an_epoch_has_every_page_once_in_an_order_of_its_own() -> None:
