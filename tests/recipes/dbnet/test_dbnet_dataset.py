@@ -20,7 +20,6 @@ from toolkit_recipes.dbnet.dataset import collate_training
 from toolkit_recipes.dbnet.dataset import normalised
 from toolkit_recipes.dbnet.dataset import training_batches
 from toolkit_recipes.dbnet.images import load_image
-from toolkit_recipes.dbnet.losses import BatchTargets
 from toolkit_recipes.dbnet.presets import AugmentationConfig
 from toolkit_recipes.dbnet.presets import TargetConfig
 
@@ -66,11 +65,6 @@ def damaged(tmp_path: Path) -> DamagedSheet:
 def pages(*sheets: Sheet | DamagedSheet, seed: int = 1) -> TrainingPages:
     """Pages to learn from."""
     return TrainingPages(sheets, 300, RANDOM, TargetConfig(), seed)
-
-
-def equal(a: BatchTargets, b: BatchTargets) -> bool:
-    """Whether all maps are the same."""
-    return all(torch.equal(left, right) for left, right in zip(a, b, strict=True))
 
 
 def test_a_page_of_an_epoch_is_always_the_same_and_differs_from_other_epochs() -> None:
