@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import cattrs
 from attrs import field
 from attrs import frozen
 from safetensors import SafetensorError
@@ -30,6 +29,7 @@ from toolkit_recipes.config import as_dict
 from toolkit_recipes.dbnet.backbone import restore_backbone
 from toolkit_recipes.dbnet.network import DBNet
 from toolkit_recipes.dbnet.presets import DbnetConfig
+from toolkit_recipes.saved_settings import read_settings
 
 FORMAT = 1
 """Raised when older versions can't read what is written any more."""
@@ -112,7 +112,7 @@ def load_network(folder: Path | str) -> SavedNetwork:
             f"{folder}: not a saved DBNet network, for it has no {', no '.join(missing)}; give the "
             "whole folder, or the run that trained the network"
         )
-    settings = _read_settings(folder / SETTINGS)
+    settings = read_settings(folder / SETTINGS, _Settings, FORMAT)
     try:
         network = DBNet(restore_backbone(settings.backbone), settings.config.model)
     except UsageError as error:
@@ -124,23 +124,3 @@ def load_network(folder: Path | str) -> SavedNetwork:
     except RuntimeError as error:
         raise UsageError(f"{folder / WEIGHTS}: doesn't fit {SETTINGS}: {error}") from None
     return SavedNetwork(network.eval(), settings.config, settings.metrics)
-
-
-def _read_settings(file: Path) -> _Settings:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: not JSON that can be read ({error})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise UsageError(f"{file}: no whole number 'format', so this isn't a saved network's file")
-    if content["format"] > FORMAT:
-        raise UsageError(
-            f"{file}: format {content['format']} is newer than {FORMAT}, which this version reads; "
-            "update the toolkit"
-        )
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    try:
-        return converter.structure(content, _Settings)
-    except cattrs.BaseValidationError as error:
-        problems = "; ".join(cattrs.transform_error(error))
-        raise UsageError(f"{file}: not a configuration of this version: {problems}") from None

@@ -106,14 +106,20 @@ def inverse_distance(kernel_area: F, kernel_perimeter: F, ratio: float) -> F:
     return (root - linear) / (2 * quadratic)
 
 
-def shrink(polygon: Polygon, ratio: float) -> list[Polygon]:
-    """Shrink a text to its kernel: all parts, none if nothing is left (section 3.4)."""
-    return _offset(polygon, -shrink_distance(polygon, ratio))
-
-
 def expand(polygon: Polygon, distance: float) -> list[Polygon]:
-    """Move the outline outwards by a distance in pixels, corners rounded; one part as a rule."""
-    return _offset(polygon, distance)
+    """Move the outline outwards by a distance in pixels, corners rounded; one part as a rule.
+
+    A negative distance moves it inwards, as a text is shrunk to its kernel (section 3.4): all
+    parts, none if nothing is left.
+    """
+    if not _representable(polygon):
+        return []
+    offset = pyclipper.PyclipperOffset(2.0, _ARC_TOLERANCE * _UNITS)
+    try:
+        offset.AddPath(_to_units(polygon), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
+    except pyclipper.ClipperException:
+        return []
+    return _from_units(offset.Execute(distance * _UNITS))
 
 
 def clip(polygon: Polygon, width: float, height: float) -> list[Polygon]:
@@ -129,17 +135,6 @@ def clip(polygon: Polygon, width: float, height: float) -> list[Polygon]:
         return []
     rule = pyclipper.PFT_NONZERO
     return _from_units(clipper.Execute(pyclipper.CT_INTERSECTION, rule, rule))
-
-
-def _offset(polygon: Polygon, distance: float) -> list[Polygon]:
-    if not _representable(polygon):
-        return []
-    offset = pyclipper.PyclipperOffset(2.0, _ARC_TOLERANCE * _UNITS)
-    try:
-        offset.AddPath(_to_units(polygon), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
-    except pyclipper.ClipperException:
-        return []
-    return _from_units(offset.Execute(distance * _UNITS))
 
 
 def _representable(polygon: Polygon) -> bool:

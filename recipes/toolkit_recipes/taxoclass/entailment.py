@@ -7,20 +7,15 @@ at the one that is called entailment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-import transformers
 from accelerate import Accelerator
 from attrs import frozen
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig
 from transformers import AutoModelForSequenceClassification
-from transformers import AutoTokenizer
 from transformers import PretrainedConfig
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase
@@ -33,6 +28,11 @@ from toolkit_recipes.model_hub import find_model
 from toolkit_recipes.taxoclass.pair_cache import PairCache
 from toolkit_recipes.taxoclass.pair_tokens import PairTokens
 from toolkit_recipes.taxoclass.presets import SimilarityConfig
+from toolkit_recipes.taxoclass.pretrained import load_pretrained
+from toolkit_recipes.taxoclass.pretrained import unreadable
+
+ROLE = "a sequence classifier"
+ADVICE = "; similarity.model must be trained for language inference"
 
 ENTAILMENT = "entail"
 """How the name of the label begins: entailment, ENTAILMENT, entails; not_entailment doesn't."""
@@ -104,7 +104,9 @@ class EntailmentModel:
                 called entailment.
         """
         label = entailment_label(_read_config(folder), folder)
-        classifier, tokenizer = _load(folder)
+        classifier, tokenizer = load_pretrained(
+            AutoModelForSequenceClassification, folder, ROLE, advice=ADVICE
+        )
         tokenizer.truncation_side = "right"
         padding = tokenizer.pad_token_id
         if padding is None:
@@ -213,39 +215,8 @@ def _read_config(folder: Path) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(folder, error) from error
+        raise unreadable(folder, ROLE, error) from error
     return config
-
-
-def _load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        classifier, report = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise _unreadable(folder, error) from error
-    _refuse_missing(folder, report)
-    return classifier, tokenizer
-
-
-def _refuse_missing(folder: Path, report: Mapping[str, Any]) -> None:
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise UsageError(
-            f"{folder}: weights are missing: {', '.join(missing[:3])}; similarity.model must be "
-            "trained for language inference"
-        )
-
-
-def _unreadable(folder: Path, error: Exception) -> UsageError:
-    reason = str(error).strip().splitlines()[0]
-    return UsageError(f"{folder}: can't be loaded as a sequence classifier: {reason}")
 
 
 def _readable(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:

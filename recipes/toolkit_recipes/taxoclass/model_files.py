@@ -24,9 +24,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
-import cattrs
-import torch
-import transformers
 from attrs import field
 from attrs import frozen
 from safetensors import SafetensorError
@@ -34,16 +31,18 @@ from safetensors.torch import load_file
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoModel
-from transformers import AutoTokenizer
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase
 
 from toolkit.errors import UsageError
 from toolkit_recipes.config import as_dict
+from toolkit_recipes.saved_settings import read_settings
 from toolkit_recipes.taxoclass.calibration import Calibration
 from toolkit_recipes.taxoclass.classifier import TaxoClassifier
 from toolkit_recipes.taxoclass.model_card import model_card
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
+from toolkit_recipes.taxoclass.pretrained import POOLER
+from toolkit_recipes.taxoclass.pretrained import load_pretrained
 from toolkit_recipes.taxoclass.taxonomy import HIERARCHY_FILE
 from toolkit_recipes.taxoclass.taxonomy import LABELS_FILE
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
@@ -138,10 +137,10 @@ def load(folder: Path | str) -> SavedModel:
     """
     folder = Path(folder)
     _check_files(folder)
-    settings = _read_settings(folder / SETTINGS)
+    settings = read_settings(folder / SETTINGS, _Settings, FORMAT)
     taxonomy = read_taxonomy_folder(folder)
     head = _read_tensors(folder / HEAD)
-    encoder, tokenizer = _read_encoder(folder)
+    encoder, tokenizer = load_pretrained(AutoModel, folder, "the encoder", unused=POOLER)
     classifier = _assemble(encoder, head, settings.config, folder / HEAD)
     calibration, zero_shot = _read_calibration(folder, settings.config)
     if len(classifier.matcher.class_features) != len(taxonomy):
@@ -180,46 +179,6 @@ def _check_files(folder: Path) -> None:
             f"{folder}: not a saved TaxoClass model, for it has no {', no '.join(missing)}; give "
             "the whole folder, or the run that trained the model"
         )
-
-
-def _read_settings(file: Path) -> _Settings:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: not JSON that can be read ({error})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise UsageError(f"{file}: no whole number 'format', so this isn't a saved model's file")
-    if content["format"] > FORMAT:
-        raise UsageError(
-            f"{file}: format {content['format']} is newer than {FORMAT}, which this version reads; "
-            "update the toolkit"
-        )
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    try:
-        return converter.structure(content, _Settings)
-    except cattrs.BaseValidationError as error:
-        problems = "; ".join(cattrs.transform_error(error))
-        raise UsageError(f"{file}: not a configuration of this version: {problems}") from None
-
-
-def _read_encoder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        encoder, report = AutoModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"{folder}: the encoder can't be loaded: {reason}") from error
-    if report["missing_keys"]:
-        names = ", ".join(sorted(report["missing_keys"])[:3])
-        raise UsageError(f"{folder}: weights of the encoder are missing: {names}")
-    return encoder, tokenizer
 
 
 def _assemble(

@@ -8,18 +8,13 @@ from pathlib import Path
 
 import attrs
 import torch
-import transformers
 from accelerate import Accelerator
 from attrs import frozen
-from safetensors import SafetensorError
 from torch import Tensor
 from torch import nn
 from transformers import AutoModel
-from transformers import AutoTokenizer
-from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase
 
-from toolkit.errors import UsageError
 from toolkit_recipes.storage import Checkpoints
 from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
@@ -43,6 +38,8 @@ from toolkit_recipes.taxoclass.learner import predict
 from toolkit_recipes.taxoclass.pair_scores import DensePairs
 from toolkit_recipes.taxoclass.pair_scores import known_or_zero
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
+from toolkit_recipes.taxoclass.pretrained import POOLER
+from toolkit_recipes.taxoclass.pretrained import load_pretrained
 from toolkit_recipes.taxoclass.self_training import SelfTraining
 from toolkit_recipes.taxoclass.similarity import propagate
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
@@ -124,7 +121,7 @@ def build_classifier(
     Raises:
         UsageError: the folder can't be loaded, or doesn't allow what is to be trained.
     """
-    encoder, tokenizer = _load_encoder(folder)
+    encoder, tokenizer = load_pretrained(AutoModel, folder, "a classifier's encoder", unused=POOLER)
     choose_trainable(encoder, config.training.encoder)
     features = centred(class_vectors)
     torch.manual_seed(config.seed)
@@ -288,18 +285,3 @@ def _training(
         journal=place.journal,
         checkpoints=place.checkpoints_of(phase, key),
     )
-
-
-def _load_encoder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        encoder = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"{folder}: can't be loaded as a classifier's encoder: {reason}"
-        ) from error
-    return encoder, tokenizer

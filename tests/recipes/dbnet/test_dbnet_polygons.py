@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.recipes.dbnet.kernels import kernels
 from toolkit_recipes.dbnet import polygons
 from toolkit_recipes.dbnet.polygons import Polygon
 
@@ -69,7 +70,7 @@ def test_the_inverse_distance_undoes_the_shrinking_of_rectangles(
     rectangle: Polygon, ratio: float
 ) -> None:
     """Shrinking and growing back by the inverse distance returns the rectangle."""
-    (kernel,) = polygons.shrink(rectangle, ratio)
+    (kernel,) = kernels(rectangle, ratio)
     distance = polygons.inverse_distance(polygons.area(kernel), polygons.perimeter(kernel), ratio)
     assert distance == pytest.approx(polygons.shrink_distance(rectangle, ratio), abs=0.01)
     (grown,) = polygons.expand(kernel, distance)
@@ -82,7 +83,7 @@ def test_the_inverse_distance_fits_bent_lines() -> None:
     angles = np.linspace(-0.75 * math.pi, -0.25 * math.pi, 7)
     arc = np.stack((np.cos(angles), np.sin(angles)), axis=1)
     bent = np.concatenate((212 * arc, 188 * arc[::-1])) + 300
-    (kernel,) = polygons.shrink(bent, 0.4)
+    (kernel,) = kernels(bent, 0.4)
     distance = polygons.inverse_distance(polygons.area(kernel), polygons.perimeter(kernel), 0.4)
     assert distance == pytest.approx(polygons.shrink_distance(bent, 0.4), rel=0.01)
 
@@ -97,7 +98,7 @@ def test_the_inverse_distance_takes_arrays() -> None:
 
 def test_shrinking_keeps_all_parts_of_a_kernel_that_splits() -> None:
     """A text with a narrow waist has a kernel at either side of it."""
-    parts = polygons.shrink(DUMB_BELL, 0.4)
+    parts = kernels(DUMB_BELL, 0.4)
     assert sorted(float(part[:, 0].mean()) > 45 for part in parts) == [False, True]
 
 
@@ -107,12 +108,12 @@ def test_shrinking_keeps_all_parts_of_a_kernel_that_splits() -> None:
 )
 def test_shrinking_a_polygon_without_area_leaves_nothing(degenerate: list[list[float]]) -> None:
     """Neither points nor lines have a kernel."""
-    assert polygons.shrink(np.array(degenerate, dtype=np.float64), 0.4) == []
+    assert kernels(np.array(degenerate, dtype=np.float64), 0.4) == []
 
 
 def test_shrinking_takes_either_direction_of_the_corners() -> None:
     """An anticlockwise polygon shrinks as well; it doesn't grow."""
-    (kernel,) = polygons.shrink(L_SHAPE[::-1], 0.4)
+    (kernel,) = kernels(L_SHAPE[::-1], 0.4)
     assert polygons.area(kernel) < 400
 
 

@@ -23,6 +23,7 @@ from tests.recipes.dbnet.evaluation_data import box
 from tests.recipes.dbnet.evaluation_data import needs_sroie
 from tests.recipes.dbnet.evaluation_data import sroie_pages
 from tests.recipes.dbnet.evaluation_data import turned_box
+from tests.recipes.dbnet.kernels import kernels
 from toolkit_recipes.dbnet.annotations import Detection
 from toolkit_recipes.dbnet.annotations import TextRegion
 from toolkit_recipes.dbnet.metrics.iou import IouCounts
@@ -30,7 +31,6 @@ from toolkit_recipes.dbnet.metrics.iou import count
 from toolkit_recipes.dbnet.polygons import area
 from toolkit_recipes.dbnet.polygons import inverse_distance
 from toolkit_recipes.dbnet.polygons import perimeter
-from toolkit_recipes.dbnet.polygons import shrink
 from toolkit_recipes.dbnet.polygons import shrink_distance
 from toolkit_recipes.dbnet.polygons import signed_area
 from toolkit_recipes.dbnet.postprocess import find_texts
@@ -70,7 +70,7 @@ def iou(first: Polygon, second: Polygon) -> float:
 def test_inverse_of_shrinking(width: float, height: float, turn: float, ratio: float) -> None:
     """The area and the length of a rectangle's kernel tell how far it was shrunk."""
     text = turned_box((3000, 3000), width, height, turn)
-    (kernel,) = shrink(text, ratio)
+    (kernel,) = kernels(text, ratio)
     distance = inverse_distance(area(kernel), perimeter(kernel), ratio)
     assert distance == pytest.approx(shrink_distance(text, ratio), abs=0.02)
 

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.recipes.dbnet.kernels import kernels
 from toolkit_recipes.dbnet import polygons
 from toolkit_recipes.dbnet.annotations import TextRegion
 from toolkit_recipes.dbnet.polygons import Polygon
@@ -69,7 +70,7 @@ anywhere = st.floats(-300, 300) | st.floats() | st.sampled_from([0.0, 64.0, 96.0
 def test_a_kernel_covers_its_pixels() -> None:
     """Pixels within the shrunk polygon are text, those over half a pixel away are not."""
     targets = make_targets([TextRegion(WORD)], SIZE, CONFIG)
-    (kernel,) = polygons.shrink(WORD, CONFIG.shrink_ratio)
+    (kernel,) = kernels(WORD, CONFIG.shrink_ratio)
     assert (targets.prob[inside(kernel)] == 1).all()
     assert (targets.prob[~inside(kernel, margin=-0.8)] == 0).all()
     assert targets.prob_mask.all()
@@ -78,7 +79,7 @@ def test_a_kernel_covers_its_pixels() -> None:
 def test_the_outline_of_an_upright_kernels_pixels_is_the_kernel() -> None:
     """The contour through pixel centres has the size of the kernel: no growth, no loss."""
     targets = make_targets([TextRegion(WORD)], SIZE, CONFIG)
-    (kernel,) = polygons.shrink(WORD, CONFIG.shrink_ratio)
+    (kernel,) = kernels(WORD, CONFIG.shrink_ratio)
     (contour,), _ = cv2.findContours(targets.prob, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     found = polygons.sides(contour[:, 0].astype(np.float64))
     assert found == pytest.approx(polygons.sides(kernel), abs=0.5)
@@ -88,7 +89,7 @@ def test_the_outline_of_an_upright_kernels_pixels_is_the_kernel() -> None:
 def test_kernels_have_half_a_pixel_more_on_every_side(slope: int) -> None:
     """At whatever slope, a kernel of w x h has about (w + 1) (h + 1) pixels."""
     word = np.array([[20.0, 30], [110, 30 + slope], [105, 60 + slope], [15, 60]])
-    (kernel,) = polygons.shrink(word, CONFIG.shrink_ratio)
+    (kernel,) = kernels(word, CONFIG.shrink_ratio)
     short, long = polygons.sides(kernel)
     pixels = make_targets([TextRegion(word)], SIZE, CONFIG).prob.sum()
     assert pixels == pytest.approx((short + 1) * (long + 1), rel=0.06)
@@ -103,7 +104,7 @@ def test_the_threshold_map_is_the_distance_from_the_nearest_edge(outlines: list[
     relative = np.full(SIZE, np.inf)
     covered = np.zeros(SIZE, bool)
     for outline in outlines:
-        if polygons.shrink(outline, config.shrink_ratio):
+        if kernels(outline, config.shrink_ratio):
             share = outline_distance(outline) / polygons.shrink_distance(
                 outline, config.shrink_ratio
             )

@@ -191,7 +191,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("taxoclass.json", '{"format": 99}', r"format 99 is newer than 1"),
         ("taxoclass.json", '{"format": 1}', r"not a configuration of this version: .*config"),
         ("head.safetensors", "", r"head.safetensors: can't be read"),
-        ("model.safetensors", "", r"the encoder can't be loaded"),
+        ("model.safetensors", "", r"can't be loaded as the encoder"),
         ("labels.txt", "1\tone\n", r"label_hierarchy.txt, line 1: class id '0' is not in"),
     ],
 )
