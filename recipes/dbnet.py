@@ -12,6 +12,7 @@ from toolkit_recipes.config import as_dict
 from toolkit_recipes.dbnet.dataset import TrainingPages
 from toolkit_recipes.dbnet.epochs import Keeper
 from toolkit_recipes.dbnet.evaluation import Evaluator
+from toolkit_recipes.dbnet.kept_pages import keep_drawn
 from toolkit_recipes.dbnet.loading import Share
 from toolkit_recipes.dbnet.loading import steps_per_epoch
 from toolkit_recipes.dbnet.loading import training_steps
@@ -32,8 +33,9 @@ from toolkit_recipes.loop import start_reporter
 def main(config: DbnetConfig) -> None:
     """Train epoch by epoch, measure after each, and test the best network at the end."""
     pages = find_pages(config)
-    accelerator = start_accelerator(config.mixed_precision, config.seed)
+    accelerator = start_accelerator(config.mixed_precision, config.seed, config.threads)
     reporter = start_reporter(accelerator)
+    pages = keep_drawn(pages, accelerator)
     with main_process_first(accelerator):
         network, origin = build_network(config.model)
     training = config.training

@@ -37,7 +37,7 @@ def main(config: TaxoClassConfig) -> None:
     started = time.monotonic()
     check_together(config)
     data = read_dataset(SAMPLE if config.data is None else Path(config.data).expanduser())
-    accelerator = start_accelerator(config.mixed_precision, config.seed)
+    accelerator = start_accelerator(config.mixed_precision, config.seed, config.threads)
     reporter = start_reporter(accelerator)
     with main_process_first(accelerator):
         models = find_models(config)

@@ -65,13 +65,14 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def start_accelerator(mixed_precision: str, seed: int) -> Accelerator:
+def start_accelerator(mixed_precision: str, seed: int, threads: int = 0) -> Accelerator:
     """Set up the processes and the number format, and seed all random numbers.
 
     Args:
         mixed_precision: ``no``, ``bf16``, ``fp16``, or ``auto`` for bf16 where the hardware
             computes in it and full precision elsewhere.
         seed: the same on every process.
+        threads: of each process on the CPU; 0: see :func:`threads_wanted`.
 
     Raises:
         UsageError: fp16 without a GPU.
@@ -81,8 +82,35 @@ def start_accelerator(mixed_precision: str, seed: int) -> Accelerator:
     if mixed_precision == "fp16" and not torch.cuda.is_available():
         raise UsageError("mixed_precision=fp16 needs a GPU; use auto, bf16 or no")
     accelerator = Accelerator(mixed_precision=mixed_precision)
+    wanted = threads or threads_wanted(os.environ, usable_cores())
+    if wanted:
+        torch.set_num_threads(wanted)
     set_seed(seed)
     return accelerator
+
+
+def threads_wanted(environment: Mapping[str, str], cores: int) -> int:
+    """Return the threads of a process on the CPU; 0 leaves them as they are.
+
+    Unless it is told otherwise, ``accelerate launch`` holds each process to one thread, so that
+    most of a machine would stand idle. Its processes then share the cores.
+
+    Args:
+        environment: of the process.
+        cores: that the process may use.
+    """
+    launched = "ACCELERATE_DYNAMO_BACKEND" in environment
+    if not launched or environment.get("OMP_NUM_THREADS") != "1":
+        return 0
+    return max(1, cores // int(environment.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use, as far as the system tells."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 @contextmanager

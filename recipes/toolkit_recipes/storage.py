@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pickle
 import shutil
 import uuid
 from collections.abc import Callable
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -27,6 +30,10 @@ from torch import Tensor
 from toolkit.errors import UsageError
 
 Tensors = dict[str, Tensor]
+T = TypeVar("T")
+
+_DAMAGED = (OSError, ValueError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+"""What the readers raise for files that aren't what was written."""
 
 
 def content_key(*parts: Any) -> str:
@@ -84,7 +91,7 @@ class StageCache:
         file = None if self.folder is None else self.folder / f"stage{stage}-{key[:24]}.safetensors"
         stored = from_main_process(self.accelerator, file is not None and file.is_file())
         if stored and file:
-            return _read_tensors(file)
+            return _read(file, load_file, file)
         if stage < self.start_from:
             raise UsageError(
                 f"start_from={self.start_from}: {self.folder or 'the cache'} has no result of "
@@ -130,11 +137,7 @@ class Checkpoints:
         if self.folder and self.accelerator.is_main_process:
             new = self.folder / f"new-{self.key[:24]}"
             shutil.rmtree(new, ignore_errors=True)
-            new.mkdir(parents=True)
-            _write_tensors(checkpoint.weights, new / "weights.safetensors")
-            _write_tensors(checkpoint.best, new / "best.safetensors")
-            torch.save(checkpoint.optimizer, new / "optimizer.pt")
-            (new / "progress.json").write_text(json.dumps(checkpoint.progress), encoding="utf-8")
+            write_checkpoint(checkpoint, new)
             old = self._folders()
             number = int(old[-1].name.rpartition("-")[2]) + 1 if old else 1
             new.rename(self.folder / f"{self.key[:24]}-{number:08}")
@@ -148,13 +151,7 @@ class Checkpoints:
         last = from_main_process(self.accelerator, str(found[-1]) if found else None)
         if last is None:
             return None
-        folder = Path(last)
-        return Checkpoint(
-            weights=_read_tensors(folder / "weights.safetensors"),
-            best=_read_tensors(folder / "best.safetensors"),
-            optimizer=torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True),
-            progress=json.loads((folder / "progress.json").read_text(encoding="utf-8")),
-        )
+        return read_checkpoint(Path(last))
 
     def refuse_others(self) -> None:
         """Refuse to begin anew where there is a checkpoint of another key.
@@ -175,6 +172,32 @@ class Checkpoints:
         return sorted(self.folder.glob(f"{self.key[:24]}-*")) if self.folder else []
 
 
+def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint into a new folder; it is on the disk when this returns."""
+    folder.mkdir(parents=True)
+    _write_tensors(checkpoint.weights, folder / "weights.safetensors")
+    _write_tensors(checkpoint.best, folder / "best.safetensors")
+    torch.save(checkpoint.optimizer, folder / "optimizer.pt")
+    (folder / "progress.json").write_text(json.dumps(checkpoint.progress), encoding="utf-8")
+    for file in folder.iterdir():
+        with file.open("rb") as content:
+            os.fsync(content.fileno())
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read what :func:`write_checkpoint` wrote.
+
+    Raises:
+        UsageError: a file is missing or damaged.
+    """
+    return Checkpoint(
+        weights=_read(folder / "weights.safetensors", load_file, folder),
+        best=_read(folder / "best.safetensors", load_file, folder),
+        optimizer=_read(folder / "optimizer.pt", _optimizer_state, folder),
+        progress=_read(folder / "progress.json", _json, folder),
+    )
+
+
 def _write_tensors(tensors: Tensors, file: Path) -> None:
     """Write a file that is either whole or not there."""
     new = file.with_name(f"{file.name}.{uuid.uuid4().hex}.new")
@@ -182,8 +205,22 @@ def _write_tensors(tensors: Tensors, file: Path) -> None:
     new.replace(file)
 
 
-def _read_tensors(file: Path) -> Tensors:
+def _optimizer_state(file: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+def _json(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def _read(file: Path, read: Callable[[Path], T], whole: Path) -> T:
+    """Read a file; ``whole`` is what has to go where it can't be read."""
     try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{file}: can't be read ({error}); remove it to make it anew") from None
+        return read(file)
+    except _DAMAGED as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"{file}: can't be read ({reason}); remove {whole} to make it anew"
+        ) from None

@@ -73,8 +73,11 @@ class Launched:
 
 
 def launch(folder: Path, script: str, *arguments: str, options: tuple[str, ...] = ()) -> Launched:
-    """Run ``accelerate launch [options] script arguments`` in a folder, to its end."""
-    return _run(folder, [*_LAUNCH, *options, str(RECIPES / script), *arguments])
+    """Run ``accelerate launch [options] script arguments`` in a folder, to its end.
+
+    Each process has one thread, as other tests run beside it.
+    """
+    return _run(folder, [*_LAUNCH, *options, str(RECIPES / script), "threads=1", *arguments])
 
 
 def run_plainly(folder: Path, script: str, *arguments: str) -> Launched:

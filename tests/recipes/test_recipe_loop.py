@@ -15,6 +15,7 @@ from toolkit_recipes.loop import computes_in_bf16
 from toolkit_recipes.loop import environment
 from toolkit_recipes.loop import gather_rows
 from toolkit_recipes.loop import start_accelerator
+from toolkit_recipes.loop import threads_wanted
 
 
 def test_the_seed_fixes_all_random_numbers() -> None:
@@ -24,6 +25,16 @@ def test_the_seed_fixes_all_random_numbers() -> None:
         start_accelerator("no", seed=5)
         drawn.append((random.random(), torch.rand(3).tolist()))
     assert drawn[0] == drawn[1]
+
+
+def test_a_process_has_the_threads_that_are_asked_for() -> None:
+    """The number holds for all of torch."""
+    before = torch.get_num_threads()
+    try:
+        start_accelerator("no", seed=0, threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in fp16")
@@ -39,6 +50,27 @@ def test_bf16_is_chosen_where_the_cpu_has_instructions_for_it() -> None:
     with open("/proc/cpuinfo", encoding="ascii") as file:
         flags = set(file.read().split())
     assert computes_in_bf16() == bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"ACCELERATE_DYNAMO_BACKEND": "NO", "OMP_NUM_THREADS": "1"}, 8),
+        (
+            {"ACCELERATE_DYNAMO_BACKEND": "NO", "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "3"},
+            2,
+        ),
+        (
+            {"ACCELERATE_DYNAMO_BACKEND": "NO", "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "16"},
+            1,
+        ),
+        ({"ACCELERATE_DYNAMO_BACKEND": "NO", "OMP_NUM_THREADS": "4"}, 0),
+        ({"OMP_NUM_THREADS": "1"}, 0),
+    ],
+)
+def test_launched_processes_share_the_cores(environment: dict[str, str], threads: int) -> None:
+    """The launcher's one thread a process is widened; what somebody asked for is left alone."""
+    assert threads_wanted(environment, cores=8) == threads
 
 
 def test_environment_names_versions_and_processes() -> None:

@@ -103,6 +103,20 @@ def test_a_fingerprint_sees_files_below(tmp_path: Path) -> None:
     assert files_fingerprint(tmp_path, ["*.json"]) != before
 
 
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "best.safetensors", "optimizer.pt", "progress.json"]
+)
+def test_a_damaged_checkpoint_says_what_to_remove(tmp_path: Path, name: str) -> None:
+    """Half a file names itself, and the folder without which training begins anew."""
+    checkpoints = Checkpoints(tmp_path, content_key("a"), Accelerator())
+    checkpoints.save(Checkpoint(_made(), _made(), {"state": _made()}, {"step": 1}))
+    (file,) = tmp_path.glob(f"*/{name}")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UsageError, match=rf"{name}: can't be read .*; remove {file.parent} to"):
+        checkpoints.load()
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     """Resuming with other settings would silently begin anew."""
     checkpoints = Checkpoints(tmp_path, content_key("a"), Accelerator())

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 from accelerate import Accelerator
+from attrs import field
 from attrs import frozen
 
+from toolkit.errors import UsageError
 from toolkit.run import Run
 from toolkit_recipes.config import as_dict
+from toolkit_recipes.dbnet.model_files import ARTIFACTS
+from toolkit_recipes.dbnet.model_files import STATE
+from toolkit_recipes.dbnet.model_files import load_network
 from toolkit_recipes.dbnet.model_files import save_network
 from toolkit_recipes.dbnet.network import DBNet
 from toolkit_recipes.dbnet.pages import Pages
 from toolkit_recipes.dbnet.presets import DbnetConfig
 from toolkit_recipes.dbnet.trainer import Trainer
+from toolkit_recipes.model_source import model_folder
 from toolkit_recipes.storage import Checkpoint
 from toolkit_recipes.storage import Checkpoints
 from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
 from toolkit_recipes.storage import from_main_process
+from toolkit_recipes.storage import read_checkpoint
+from toolkit_recipes.storage import write_checkpoint
 
 
 @frozen
@@ -34,6 +43,15 @@ class Progress:
     hmeans: tuple[float, ...] = ()
     """val/hmean after each epoch."""
     is_over: bool = False
+    seconds_before: float = field(default=0.0, eq=False)
+    """Time that earlier attempts took until their last checkpoint."""
+    since: float = field(factory=time.monotonic, eq=False)
+    """When this attempt began, by this process's clock."""
+
+    @property
+    def seconds(self) -> float:
+        """Time that training has taken until now, without what was done twice or not at all."""
+        return self.seconds_before + time.monotonic() - self.since
 
     @property
     def epoch(self) -> int:
@@ -51,7 +69,12 @@ class Progress:
 
     def saved(self) -> dict[str, Any]:
         """Return JSON values."""
-        return attrs.asdict(self)
+        return {
+            "step": self.step,
+            "hmeans": self.hmeans,
+            "is_over": self.is_over,
+            "seconds_before": self.seconds,
+        }
 
     @classmethod
     def restored(cls, saved: Mapping[str, Any]) -> Progress:
@@ -106,15 +129,21 @@ class Keeper:
         return cls(run, Checkpoints(home, key, accelerator), config)
 
     def restore(self, trainer: Trainer) -> tuple[Progress, Tensors]:
-        """Go back to the last checkpoint; returns where training stands and the best weights.
+        """Go back to the last checkpoint, or to the kept model that training starts from.
+
+        Returns:
+            Where training stands, and the best weights.
 
         Raises:
-            UsageError: the run has a checkpoint, but of another configuration.
+            UsageError: the run has a checkpoint, but of another configuration, or the kept model
+                can't be gone on from.
         """
         checkpoint = self.checkpoints.load()
         if checkpoint is None:
             self.checkpoints.refuse_others()
-            return Progress(), {}
+            if self.config.training.start_from is None:
+                return Progress(), {}
+            checkpoint = _kept(self.config.training.start_from, self.config)
         trainer.restore(checkpoint.weights, checkpoint.optimizer)
         return Progress.restored(checkpoint.progress), checkpoint.best
 
@@ -144,24 +173,33 @@ class Keeper:
         training = self.config.training
         progress = before.after_epoch(figures["hmean"], training.epochs, training.patience)
         network = trainer.best_guess
-        is_best = progress.best_epoch == progress.epoch
-        if is_best:
-            best = {name: value.cpu().clone() for name, value in network.state_dict().items()}
-        if progress.is_among_best(training.keep) or progress.is_over:
-            self._keep_model(network, progress.epoch, figures, is_best=is_best)
-        self.checkpoints.save(
-            Checkpoint(trainer.weights(), best, trainer.optimizer_state(), progress.saved())
+        if progress.best_epoch == progress.epoch:
+            best = _copied(network)
+        checkpoint = Checkpoint(
+            trainer.weights(), best, trainer.optimizer_state(), progress.saved()
         )
+        if progress.is_among_best(training.keep) or progress.is_over:
+            self._keep_model(network, progress, figures, checkpoint)
+        self.checkpoints.save(checkpoint)
         return progress, best
 
     def _keep_model(
-        self, network: DBNet, epoch: int, figures: Mapping[str, float], *, is_best: bool
+        self,
+        network: DBNet,
+        progress: Progress,
+        figures: Mapping[str, float],
+        checkpoint: Checkpoint,
     ) -> None:
         if not self.checkpoints.accelerator.is_main_process:
             return
-        name = f"model-epoch-{epoch:02}"
+        name = f"model-epoch-{progress.epoch:02}"
+        is_best = progress.best_epoch == progress.epoch
         with tempfile.TemporaryDirectory() as folder:
             save_network(Path(folder) / name, network, self.config, figures)
+            write_checkpoint(
+                attrs.evolve(checkpoint, best={}) if is_best else checkpoint,
+                Path(folder) / name / STATE,
+            )
             self.run.log_artifacts(
                 Path(folder) / name,
                 name,
@@ -173,11 +211,48 @@ class Keeper:
         self.run.set_tags({"latest_model": name} | ({"best_model": name} if is_best else {}))
 
 
+def _kept(model: str, config: DbnetConfig) -> Checkpoint:
+    """Read what training goes on from.
+
+    Raises:
+        UsageError: it isn't there, is of another network or optimizer, or has had all its epochs.
+    """
+    where = f"training.start_from={model}"
+    with model_folder(model, ARTIFACTS) as folder:
+        saved = load_network(folder)
+        if not (folder / STATE).is_dir():
+            raise UsageError(f"{where}: has no {STATE}/, so it can be used, but not gone on from")
+        checkpoint = read_checkpoint(folder / STATE)
+    training = config.training
+    for key, was, wanted in (
+        ("model", saved.config.model, config.model),
+        ("training.optimizer", saved.config.training.optimizer, training.optimizer),
+        ("training.ema", saved.config.training.ema, training.ema),
+    ):
+        if was != wanted:
+            raise UsageError(f"{where}: was trained with {key} {was}, not {wanted}; give the same")
+    progress = Progress.restored(checkpoint.progress)
+    if progress.epoch >= training.epochs:
+        raise UsageError(
+            f"{where}: has had {progress.epoch} epochs; give more than that as training.epochs"
+        )
+    return attrs.evolve(
+        checkpoint,
+        best=checkpoint.best or _copied(saved.network),
+        progress=attrs.evolve(progress, is_over=False).saved(),
+    )
+
+
+def _copied(network: DBNet) -> Tensors:
+    return {name: value.cpu().clone() for name, value in network.state_dict().items()}
+
+
 def _what_shapes(config: DbnetConfig) -> DbnetConfig:
     """Return the configuration without what doesn't change the weights that are kept."""
     return attrs.evolve(
         config,
         log_interval=1,
+        threads=0,
         data=attrs.evolve(config.data, workers=0, test=None),
         training=attrs.evolve(config.training, keep=1),
         evaluation=attrs.evolve(config.evaluation, drawn_pages=0),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import cv2
+import torch
 from accelerate import Accelerator
 from attrs import frozen
 from torch.utils.data import DataLoader
@@ -132,4 +133,9 @@ def evaluation_pages(
 def _reading(workers: int) -> dict[str, Any]:
     # A forked worker waits forever for the threads that OpenCV had in this process.
     cv2.setNumThreads(0)
-    return {"num_workers": workers, "worker_init_fn": start_worker}
+    return {
+        "num_workers": workers,
+        "worker_init_fn": start_worker,
+        # Only from pinned memory do copies to a GPU go on beside its work.
+        "pin_memory": torch.cuda.is_available(),
+    }

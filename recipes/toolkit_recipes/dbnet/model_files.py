@@ -5,6 +5,7 @@
     FOLDER/
       model.safetensors    weights of the whole network
       dbnet.json           configuration of the recipe, the backbone's form, metrics
+      state/               what training goes on from, where a run kept it
 
 Tensors are safetensors and all else is JSON: loading runs no code from the folder, and needs
 neither the network nor the folder that the backbone came from.
@@ -37,6 +38,7 @@ ARTIFACTS = "model-epoch-*"
 """What a run calls the networks that it trained."""
 WEIGHTS = "model.safetensors"
 SETTINGS = "dbnet.json"
+STATE = "state"
 
 
 @frozen(eq=False)
@@ -87,9 +89,10 @@ def save_network(
     state = network.state_dict()
     save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / WEIGHTS)
     data = attrs.evolve(config.data, train=None, val=None, test=None)
+    training = attrs.evolve(config.training, start_from=None)
     settings = {
         "format": FORMAT,
-        "config": as_dict(attrs.evolve(config, data=data)),
+        "config": as_dict(attrs.evolve(config, data=data, training=training)),
         "backbone": network.backbone.settings(),
         "metrics": dict(metrics or {}),
     }

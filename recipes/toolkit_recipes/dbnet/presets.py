@@ -134,6 +134,9 @@ class TrainingConfig:
         "an epoch's model is kept if it is among so many best ones until then",
         check=_AT_LEAST_ONE,
     )
+    start_from: str | None = option(
+        None, "kept model to go on from after its epoch: folder, or folder or id of its run"
+    )
     channels_last: bool = option(True, "memory layout that convolutions prefer")
     compile: bool = option(False, "compile the network with torch.compile")
 
@@ -172,6 +175,9 @@ class DbnetConfig:
     seed: int = option(42, "seed of all random numbers", check=_NOT_NEGATIVE)
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = option(
         "auto", "number format of the network; auto: bf16 where the hardware computes in it"
+    )
+    threads: int = option(
+        0, "threads of each process on a CPU; 0: share its cores", check=_NOT_NEGATIVE
     )
     log_interval: int = option(10, "optimizer steps between points of a curve", check=_AT_LEAST_ONE)
     data: DataConfig = field(factory=DataConfig)

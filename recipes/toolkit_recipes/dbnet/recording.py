@@ -49,7 +49,7 @@ class Recording:
         self._log_interval = log_interval
         self._steps_per_epoch = steps_per_epoch
         self._num_processes = num_processes
-        self._started = self._since = time.monotonic()
+        self._since = time.monotonic()
         self._pages = 0
         self._unreadable: set[str] = set()
 
@@ -109,8 +109,10 @@ class Recording:
             for name, picture in test.pictures.items():
                 self._run.log_image(picture, key=f"test/{name}", step=progress.step)
             summary |= {f"test/{name}": test.figures[name] for name in SHOWN}
-        hours = (time.monotonic() - self._started) / 3600
-        summary |= {"best_epoch": progress.best_epoch, "training_time_hours": hours}
+        summary |= {
+            "best_epoch": progress.best_epoch,
+            "training_time_hours": progress.seconds / 3600,
+        }
         self._run.log_summary(summary)
         self._reporter.table("Results", summary)
         if self._run.dir:

@@ -222,6 +222,9 @@ class TaxoClassConfig:
         1, "stage to start from; earlier ones must be in the cache", check=validators.in_(_STAGES)
     )
     cache: str | None = option(None, "folder for results of stages; none: in the run's folder")
+    threads: int = option(
+        0, "threads of each process on a CPU; 0: share its cores", check=validators.ge(0)
+    )
     log_interval: int = option(10, "optimizer steps between points of a curve", check=_AT_LEAST_ONE)
     checkpoint_every: int = option(
         100, "optimizer steps between checkpoints; one more after every epoch", check=_AT_LEAST_ONE

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
+import attrs
 import pytest
 
+from tests.waiting import LIMIT
 from toolkit_recipes.dbnet.epochs import Progress
 
 
@@ -56,3 +59,11 @@ def test_progress_survives_json() -> None:
     """What a checkpoint holds is read back as it was."""
     progress = _after(0.25, 0.5).after_step()
     assert Progress.restored(json.loads(json.dumps(progress.saved()))) == progress
+
+
+def test_time_counts_over_all_attempts() -> None:
+    """What earlier attempts took is added to what this one has taken."""
+    first = attrs.evolve(Progress(), since=time.monotonic() - 100)
+    second = Progress.restored(json.loads(json.dumps(first.saved())))
+    assert 100 <= first.seconds < 100 + LIMIT
+    assert 100 <= second.seconds < 100 + LIMIT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 
 from tests.recipes.launching import RECIPES
 from tests.recipes.launching import clean_environment
+from tests.recipes.launching import run_plainly
 from tests.waiting import LIMIT
 from tests.waiting import wait_until
 
@@ -40,10 +42,10 @@ STEPS = 24
 """Eight in each of three epochs."""
 
 
-def _track(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+def _track(folder: Path, *options: str, more: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "toolkit", "track", *options, "--", sys.executable]
     return subprocess.Popen(
-        [*command, str(RECIPES / "dbnet.py"), *SETTINGS],
+        [*command, str(RECIPES / "dbnet.py"), *SETTINGS, *more],
         cwd=folder,
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
@@ -81,6 +83,18 @@ def _models(folder: Path) -> dict[str, bytes]:
     }
 
 
+def _artifact(folder: Path, name: str, copy: Path) -> Path:
+    """Bring the files of an artifact of the only run together."""
+    (run,) = (folder / "runs").iterdir()
+    for line in _lines(folder):
+        if line["kind"] == "artifact" and line["name"] == name:
+            for file in line["files"]:
+                target = copy / file["name"]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(run / file["path"], target)
+    return copy
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nobody killed."""
@@ -108,3 +122,46 @@ def test_killed_and_resumed_is_the_same(tmp_path: Path, undisturbed: Path, seed:
     assert len(_curves(undisturbed)["train/loss"]) == STEPS
     assert _curves(tmp_path) == _curves(undisturbed)
     assert _models(tmp_path) == _models(undisturbed)
+
+
+def test_training_goes_on_from_a_kept_model(tmp_path: Path, undisturbed: Path) -> None:
+    """A new run from the model of an epoch ends as the run that went on by itself."""
+    kept = _artifact(undisturbed, "model-epoch-01", tmp_path / "kept")
+    done = _track(tmp_path, more=(f"training.start_from={kept}",))
+    assert done.wait(LIMIT) == 0
+    later = {
+        name: [(step, value) for step, value in points if step > 8 - name.startswith("train/")]
+        for name, points in _curves(undisturbed).items()
+    }
+    assert len(later["train/loss"]) == 16
+    assert _curves(tmp_path) == later
+    models = _models(undisturbed)
+    del models["model-epoch-01"]
+    assert _models(tmp_path) == models
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("model.neck_channels=32", "was trained with model "),
+        ("training.ema=0", "was trained with training.ema 0.9, not 0"),
+        ("training.epochs=1", "has had 1 epochs; give more than that"),
+    ],
+)
+def test_what_cant_be_gone_on_from_is_refused(
+    tmp_path: Path, undisturbed: Path, change: str, complaint: str
+) -> None:
+    """Another network, another mean of the weights, or no epochs left."""
+    kept = _artifact(undisturbed, "model-epoch-01", tmp_path / "kept")
+    done = run_plainly(tmp_path, "dbnet.py", *SETTINGS, f"training.start_from={kept}", change).done
+    assert done.returncode == 2
+    assert f"training.start_from={kept}: {complaint}" in done.stderr
+
+
+def test_a_model_without_its_state_cant_be_gone_on_from(tmp_path: Path, undisturbed: Path) -> None:
+    """It is good for prediction only."""
+    kept = _artifact(undisturbed, "model-epoch-01", tmp_path / "kept")
+    shutil.rmtree(kept / "state")
+    done = run_plainly(tmp_path, "dbnet.py", *SETTINGS, f"training.start_from={kept}").done
+    assert done.returncode == 2
+    assert "has no state/, so it can be used, but not gone on from" in done.stderr

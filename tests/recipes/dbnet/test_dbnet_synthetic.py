@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from toolkit_recipes.dbnet.annotations import LoadedPage
+from tests.recipes.dbnet.page_fingerprint import fingerprint
 from toolkit_recipes.dbnet.polygons import ordered
 from toolkit_recipes.dbnet.presets import SyntheticConfig
 from toolkit_recipes.dbnet.synthetic.fonts import find_faces
@@ -22,19 +21,12 @@ SMALL = SyntheticConfig(height=320)
 
 OTHER_PROCESS = """
 import sys
-from tests.recipes.dbnet.test_dbnet_synthetic import SMALL, fingerprint
+from tests.recipes.dbnet.page_fingerprint import fingerprint
+from tests.recipes.dbnet.test_dbnet_synthetic import SMALL
 from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
 for page in synthetic_pages(SMALL, 7, 3, 3):
     print(fingerprint(page.load()))
 """
-
-
-def fingerprint(page: LoadedPage) -> str:
-    """A hash of all that a page holds."""
-    found = hashlib.sha256(page.image.tobytes())
-    for region in page.regions:
-        found.update(region.polygon.tobytes() + f"{region.text}{region.ignore}".encode())
-    return f"{page.name} {page.image.shape} {found.hexdigest()}"
 
 
 @pytest.fixture(scope="module")
