@@ -7,10 +7,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+
 import toolkit
 from toolkit_recipes.config import as_dict
+from toolkit_recipes.dbnet.dataset import TrainingBatch
 from toolkit_recipes.dbnet.dataset import TrainingPages
 from toolkit_recipes.dbnet.epochs import Keeper
+from toolkit_recipes.dbnet.epochs import Progress
 from toolkit_recipes.dbnet.evaluation import Evaluator
 from toolkit_recipes.dbnet.kept_pages import keep_drawn
 from toolkit_recipes.dbnet.loading import Share
@@ -48,39 +53,21 @@ def main(config: DbnetConfig) -> None:
     evaluator = Evaluator(accelerator, loss, config, reporter)
 
     with toolkit.start_run(project="ocr-receipt-detection", tags=["baseline", "dbnet"]) as run:
-        recording = Recording(
-            run,
-            reporter,
-            log_interval=config.log_interval,
-            steps_per_epoch=steps,
-            num_processes=accelerator.num_processes,
-        )
+        recording = Recording(run, reporter, config.log_interval, steps, accelerator.num_processes)
         setting = environment(accelerator, config.seed) | {"backbone_weights": origin}
         recording.begin(as_dict(config), setting, pages)
         keeper = Keeper.create(run, accelerator, config, pages)
         progress, best = keeper.restore(trainer)
         batches = training_steps(
-            TrainingPages(
-                pages.train,
-                config.evaluation.long_side,
-                config.augmentation,
-                config.targets,
-                config.seed,
-            ),
+            TrainingPages.of(pages.train, config),
             share,
             range(progress.epoch, training.epochs),
             config.data.workers,
         )
         while not progress.is_over:
             reporter.stage(f"Epoch {progress.epoch + 1} of {training.epochs}")
-            recording.resume_timing()
-            for _ in reporter.track(range(steps), "training"):
-                parts = next(batches)
-                losses = trainer.step(progress.step, parts)
-                rate = trainer.schedule.rate(progress.step)
-                recording.step(progress, losses, rate, parts)
-                progress = progress.after_step()
-            trainer.settle()
+            turns = reporter.track(range(steps), "training")
+            progress = learn(trainer, turns, batches, recording, progress)
             measured = evaluator.measure(trainer.best_guess, pages.val, "validation")
             recording.epoch(progress, measured)
             progress, best = keeper.end_epoch(trainer, progress, best, measured.figures)
@@ -89,6 +76,24 @@ def main(config: DbnetConfig) -> None:
         test = evaluator.measure(network, pages.test, "test") if pages.test else None
         recording.end(progress, test)
     accelerator.end_training()
+
+
+def learn(
+    trainer: Trainer,
+    steps: Iterable[int],
+    batches: Iterator[list[TrainingBatch]],
+    recording: Recording,
+    progress: Progress,
+) -> Progress:
+    """Take the steps of an epoch, each from the next batch; returns the progress after them."""
+    recording.resume_timing()
+    for _ in steps:
+        parts = next(batches)
+        losses = trainer.step(progress.step, parts)
+        recording.step(progress, losses, trainer.schedule.rate(progress.step), parts)
+        progress = progress.after_step()
+    trainer.settle()
+    return progress
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from toolkit_recipes.dbnet.augmentation import fit
 from toolkit_recipes.dbnet.images import ImageError
 from toolkit_recipes.dbnet.losses import BatchTargets
 from toolkit_recipes.dbnet.presets import AugmentationConfig
+from toolkit_recipes.dbnet.presets import DbnetConfig
 from toolkit_recipes.dbnet.presets import TargetConfig
 from toolkit_recipes.dbnet.targets import Targets
 from toolkit_recipes.dbnet.targets import make_targets
@@ -112,6 +113,12 @@ class TrainingPages(Dataset[Sample]):
     augmentation: AugmentationConfig
     targets: TargetConfig
     seed: int
+
+    @classmethod
+    def of(cls, sources: Sequence[PageSource], config: DbnetConfig) -> TrainingPages:
+        """Return these pages as a recipe's configuration changes and draws them."""
+        long_side = config.evaluation.long_side
+        return cls(sources, long_side, config.augmentation, config.targets, config.seed)
 
     def __len__(self) -> int:
         return len(self.sources)

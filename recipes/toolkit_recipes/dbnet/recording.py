@@ -39,7 +39,6 @@ class Recording:
         self,
         run: Run,
         reporter: Reporter,
-        *,
         log_interval: int,
         steps_per_epoch: int,
         num_processes: int,
