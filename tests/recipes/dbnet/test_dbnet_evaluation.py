@@ -102,11 +102,7 @@ def test_unreadable_pages_are_counted_once_and_at_a_step(tmp_path: Path) -> None
     """A page that stays unreadable is told and counted in the first epoch that meets it."""
     with toolkit.start_run(runs_dir=tmp_path) as run:
         recording = Recording(
-            run,
-            Reporter(Console(quiet=True)),
-            log_interval=1,
-            steps_per_epoch=3,
-            num_processes=1,
+            run, Reporter(Console(quiet=True)), log_interval=1, steps_per_epoch=3, num_processes=1
         )
         first = Measured(dict.fromkeys(SHOWN, 0.5), ("a: torn", "b: torn"), {})
         recording.epoch(Progress(step=3), first)

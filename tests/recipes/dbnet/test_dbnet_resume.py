@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from tests.recipes.launching import RECIPES
-from tests.recipes.launching import clean_environment
 from tests.recipes.launching import run_plainly
+from tests.recipes.tracked import curves
+from tests.recipes.tracked import kill_at
+from tests.recipes.tracked import lines
+from tests.recipes.tracked import start
 from tests.waiting import LIMIT
-from tests.waiting import wait_until
 
 SETTINGS = (
     "synthetic.train_pages=16",
@@ -42,41 +37,12 @@ STEPS = 24
 """Eight in each of three epochs."""
 
 
-def _track(folder: Path, *options: str, more: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "toolkit", "track", *options, "--", sys.executable]
-    return subprocess.Popen(
-        [*command, str(RECIPES / "dbnet.py"), *SETTINGS, *more],
-        cwd=folder,
-        env=clean_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def _lines(folder: Path) -> Iterator[dict[str, Any]]:
-    for segment in sorted((folder / "runs").glob("*/journal/*.jsonl")):
-        for line in segment.read_text(encoding="utf-8").split("\n")[:-1]:
-            yield json.loads(line)
-
-
-def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every metric's points in the order they were recorded, but for those that measure time."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for line in _lines(folder):
-        if line["kind"] == "metrics":
-            for name, value in line["values"].items():
-                if name != "train/images_per_second":
-                    found.setdefault(name, []).append((line["step"], value))
-    return found
-
-
 def _models(folder: Path) -> dict[str, bytes]:
     """The weights of every kept epoch."""
     return {
         line["name"]: (run / file["path"]).read_bytes()
         for run in (folder / "runs").iterdir()
-        for line in _lines(folder)
+        for line in lines(folder)
         if line["kind"] == "artifact"
         for file in line["files"]
         if file["name"] == "model.safetensors"
@@ -86,7 +52,7 @@ def _models(folder: Path) -> dict[str, bytes]:
 def _artifact(folder: Path, name: str, copy: Path) -> Path:
     """Bring the files of an artifact of the only run together."""
     (run,) = (folder / "runs").iterdir()
-    for line in _lines(folder):
+    for line in lines(folder):
         if line["kind"] == "artifact" and line["name"] == name:
             for file in line["files"]:
                 target = copy / file["name"]
@@ -99,7 +65,7 @@ def _artifact(folder: Path, name: str, copy: Path) -> Path:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nobody killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert _track(folder).wait(LIMIT) == 0
+    assert start(folder, "dbnet.py", *SETTINGS).wait(LIMIT) == 0
     return folder
 
 
@@ -107,34 +73,26 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_and_resumed_is_the_same(tmp_path: Path, undisturbed: Path, seed: int) -> None:
     """Killed at any step: the same weights bit for bit, one run, the same points on every curve."""
     step = random.Random(seed).randrange(1, STEPS - 1)
-    tracked = _track(tmp_path)
-    wait_until(lambda: len(_curves(tmp_path).get("train/loss", [])) > step or tracked.poll())
-    (recipe,) = (
-        child
-        for child in psutil.Process(tracked.pid).children(recursive=True)
-        if child.cmdline()[1:2] == [str(RECIPES / "dbnet.py")] and child.ppid() == tracked.pid
-    )
-    recipe.kill()
-    assert tracked.wait(LIMIT) == 128 + 9
+    kill_at(tmp_path, start(tmp_path, "dbnet.py", *SETTINGS), "dbnet.py", "train/loss", step + 1)
     (run,) = os.listdir(tmp_path / "runs")
-    assert _track(tmp_path, "--resume", run).wait(LIMIT) == 0
+    assert start(tmp_path, "dbnet.py", *SETTINGS, resume=run).wait(LIMIT) == 0
     assert os.listdir(tmp_path / "runs") == [run]
-    assert len(_curves(undisturbed)["train/loss"]) == STEPS
-    assert _curves(tmp_path) == _curves(undisturbed)
+    assert len(curves(undisturbed)["train/loss"]) == STEPS
+    assert curves(tmp_path) == curves(undisturbed)
     assert _models(tmp_path) == _models(undisturbed)
 
 
 def test_training_goes_on_from_a_kept_model(tmp_path: Path, undisturbed: Path) -> None:
     """A new run from the model of an epoch ends as the run that went on by itself."""
     kept = _artifact(undisturbed, "model-epoch-01", tmp_path / "kept")
-    done = _track(tmp_path, more=(f"training.start_from={kept}",))
-    assert done.wait(LIMIT) == 0
+    started = start(tmp_path, "dbnet.py", *SETTINGS, f"training.start_from={kept}")
+    assert started.wait(LIMIT) == 0
     later = {
         name: [(step, value) for step, value in points if step > 8 - name.startswith("train/")]
-        for name, points in _curves(undisturbed).items()
+        for name, points in curves(undisturbed).items()
     }
     assert len(later["train/loss"]) == 16
-    assert _curves(tmp_path) == later
+    assert curves(tmp_path) == later
     models = _models(undisturbed)
     del models["model-epoch-01"]
     assert _models(tmp_path) == models

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.recipes.launching import RECIPES
-from tests.recipes.launching import clean_environment
+from tests.recipes.tracked import curves
+from tests.recipes.tracked import kill_at
+from tests.recipes.tracked import start
 from tests.waiting import LIMIT
 
 SETTINGS = (
@@ -33,33 +29,8 @@ SETTINGS = (
 )
 
 
-def _track(folder: Path, encoder: Path, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "toolkit", "track", *options, "--", sys.executable]
-    command += [str(RECIPES / "taxoclass.py"), f"encoder.model={encoder}", *SETTINGS]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=clean_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def _lines(folder: Path) -> Iterator[dict[str, object]]:
-    for segment in sorted((folder / "runs").glob("*/journal/*.jsonl")):
-        for line in segment.read_text(encoding="utf-8").split("\n")[:-1]:
-            yield json.loads(line)
-
-
-def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every metric's points in the order they were recorded."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for line in _lines(folder):
-        if line["kind"] == "metrics":
-            for name, value in line["values"].items():  # type: ignore[attr-defined]
-                found.setdefault(name, []).append((line["step"], value))  # type: ignore[arg-type]
-    return found
+def _start(folder: Path, encoder: Path, resume: str | None = None) -> subprocess.Popen[bytes]:
+    return start(folder, "taxoclass.py", f"encoder.model={encoder}", *SETTINGS, resume=resume)
 
 
 def _result(folder: Path) -> dict[str, bytes]:
@@ -67,27 +38,11 @@ def _result(folder: Path) -> dict[str, bytes]:
     return {f.name: f.read_bytes() for f in (folder / "runs").glob("*/cache/stage[34]-*")}
 
 
-def _kill_at(folder: Path, tracked: subprocess.Popen[bytes], metric: str, points: int) -> None:
-    """Kill the recipe, not what tracks it, once a curve has so many points."""
-    end = time.monotonic() + LIMIT
-    while len(_curves(folder).get(metric, [])) < points:
-        assert tracked.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < end, "it never came so far"
-        time.sleep(0.1)
-    (recipe,) = (
-        child
-        for child in psutil.Process(tracked.pid).children(recursive=True)
-        if child.cmdline()[1:2] == [str(RECIPES / "taxoclass.py")]
-    )
-    recipe.kill()
-    assert tracked.wait(LIMIT) == 128 + 9
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
     """The folder of a run that nobody killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert _track(folder, tiny_encoder).wait(LIMIT) == 0
+    assert _start(folder, tiny_encoder).wait(LIMIT) == 0
     return folder
 
 
@@ -102,19 +57,19 @@ def test_killed_and_resumed_is_the_same(
 ) -> None:
     """Killed at any step: the same weights bit for bit, one run, the same points on every curve."""
     points = random.Random(seed).randrange(1, STEPS[metric] * 9 // 10)
-    _kill_at(tmp_path, _track(tmp_path, tiny_encoder), metric, points)
+    kill_at(tmp_path, _start(tmp_path, tiny_encoder), "taxoclass.py", metric, points)
     before = _result(tmp_path)
     assert len(before) == (1 if metric.startswith("stage4") else 0)
     (run,) = os.listdir(tmp_path / "runs")
-    assert _track(tmp_path, tiny_encoder, "--resume", run).wait(LIMIT) == 0
+    assert _start(tmp_path, tiny_encoder, resume=run).wait(LIMIT) == 0
     assert os.listdir(tmp_path / "runs") == [run]
     assert len(_result(undisturbed)) == 2
     assert _result(tmp_path) == _result(undisturbed)
-    assert _curves(tmp_path) == _curves(undisturbed)
+    assert curves(tmp_path) == curves(undisturbed)
     assert not list((tmp_path / "runs" / run / "checkpoints").rglob("*.safetensors"))
 
 
 def test_curves_are_as_long_as_thought(undisturbed: Path) -> None:
     """The steps at which the others are killed are those of the run."""
-    curves = _curves(undisturbed)
-    assert all(count <= len(curves[metric]) for metric, count in STEPS.items())
+    recorded = curves(undisturbed)
+    assert all(count <= len(recorded[metric]) for metric, count in STEPS.items())
