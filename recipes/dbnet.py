@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 
-import toolkit
 from toolkit_recipes.config import as_dict
 from toolkit_recipes.dbnet.dataset import TrainingBatch
 from toolkit_recipes.dbnet.dataset import TrainingPages
@@ -33,6 +32,10 @@ from toolkit_recipes.loop import main_process_first
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.loop import start_reporter
+from toolkit_recipes.tracking import start_recipe_run
+
+PROJECT = "ocr-receipt-detection"
+TAGS = ("baseline", "dbnet")
 
 
 def main(config: DbnetConfig) -> None:
@@ -52,7 +55,7 @@ def main(config: DbnetConfig) -> None:
     )
     evaluator = Evaluator(accelerator, loss, config, reporter)
 
-    with toolkit.start_run(project="ocr-receipt-detection", tags=["baseline", "dbnet"]) as run:
+    with start_recipe_run(config, config.tracking, PROJECT, TAGS) as run:
         recording = Recording(run, reporter, config.log_interval, steps, accelerator.num_processes)
         setting = environment(accelerator, config.seed) | {"backbone_weights": origin}
         recording.begin(as_dict(config), setting, pages)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import toolkit
 from toolkit_recipes.config import as_dict
 from toolkit_recipes.loop import environment
 from toolkit_recipes.loop import main_process_first
@@ -30,6 +29,10 @@ from toolkit_recipes.taxoclass.recording import log_quality
 from toolkit_recipes.taxoclass.recording import say_advice
 from toolkit_recipes.taxoclass.similarity import similarity_statistics
 from toolkit_recipes.taxoclass.targets import target_statistics
+from toolkit_recipes.tracking import start_recipe_run
+
+PROJECT = "taxoclass-hierarchical"
+TAGS = ("hierarchical", "taxonomy", "gnn")
 
 
 def main(config: TaxoClassConfig) -> None:
@@ -42,7 +45,7 @@ def main(config: TaxoClassConfig) -> None:
     with main_process_first(accelerator):
         models = find_models(config)
 
-    with toolkit.start_run(project="taxoclass", tags=["hierarchical", "taxonomy", "gnn"]) as run:
+    with start_recipe_run(config, config.tracking, PROJECT, TAGS) as run:
         setting = environment(accelerator, config.seed) | models.sources()
         run.log_params(as_dict(config) | setting)
         run.log_dict(as_dict(config), "config.json")

@@ -3,7 +3,8 @@
 A recipe's configuration is a frozen attrs class whose fields are values or further such classes.
 :func:`load` reads the command line ``[preset=NAME] [config=FILE] [key=value ...]``; a later layer
 wins over an earlier one: default < preset < file < command line. A key of a nested class is
-written with dots (``encoder.batch_size=8``), in a file nested or with dots.
+written with dots (``encoder.batch_size=8``), in a file nested or with dots; its last part will do
+where no other key ends so. ``--seed=1``, as agents of sweeps write, is the same as ``seed=1``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Option:
     type: Any
     default: Any
     doc: str
+    aliases: tuple[str, ...] = ()
 
     @property
     def type_name(self) -> str:
@@ -61,15 +63,22 @@ class _Setting:
     """Whether the value is a word of the command line, whose type is yet to be read."""
 
 
-def option(default: Any, doc: str, *, check: Callable[..., Any] | None = None) -> Any:
+def option(
+    default: Any,
+    doc: str,
+    *,
+    check: Callable[..., Any] | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Any:
     """Declare a field of a configuration class.
 
     Args:
         default: the value used when no preset, file or argument sets it.
         doc: what the value does, for ``help``.
         check: attrs validator of the value.
+        aliases: other names of the key.
     """
-    return attrs.field(default=default, validator=check, metadata={"doc": doc})
+    return attrs.field(default=default, validator=check, metadata={"doc": doc, "aliases": aliases})
 
 
 def wants_help(arguments: Sequence[str]) -> bool:
@@ -117,7 +126,7 @@ def options(config: AttrsInstance) -> list[Option]:
         if attrs.has(type(value)):
             found += [attrs.evolve(o, key=f"{field.name}.{o.key}") for o in options(value)]
         else:
-            found.append(Option(field.name, field.type, value, field.metadata["doc"]))
+            found.append(Option(field.name, field.type, value, **field.metadata))
     return found
 
 
@@ -133,7 +142,7 @@ def as_dict(config: AttrsInstance) -> dict[str, Any]:
 def _split(arguments: Iterable[str]) -> dict[str, _Setting]:
     given: dict[str, _Setting] = {}
     for argument in arguments:
-        key, equals, value = argument.partition("=")
+        key, equals, value = argument.removeprefix("--").partition("=")
         if not equals or not key:
             raise UsageError(
                 f"argument {argument!r} is not key=value; write for example seed=1 "
@@ -192,11 +201,21 @@ def _flatten(content: Mapping[Any, Any], path: Path, prefix: str) -> Iterable[tu
 def _override(base: C, settings: Mapping[str, _Setting]) -> C:
     known = {o.key: o for o in options(base)}
     for key, setting in settings.items():
-        if key not in known:
+        meant = meant_keys(key, known.values())
+        if len(meant) > 1:
+            raise UsageError(f"{setting.source}: {key!r} may be any of {', '.join(meant)}")
+        if not meant:
             raise UsageError(f"{setting.source}: {_unknown(key, known)}")
-        value = _convert(setting, known[key])
-        base = _replace(base, key.split("."), value, setting.source)
+        value = _convert(setting, known[meant[0]])
+        base = _replace(base, meant[0].split("."), value, setting.source)
     return base
+
+
+def meant_keys(key: str, known: Iterable[Option]) -> list[str]:
+    """Return the keys that somebody may mean: the key itself, an alias, or those that end so."""
+    known = list(known)
+    exact = [o.key for o in known if key == o.key] or [o.key for o in known if key in o.aliases]
+    return exact or [o.key for o in known if o.key.endswith(f".{key}")]
 
 
 def _replace(config: C, path: Sequence[str], value: Any, source: str) -> C:
@@ -220,10 +239,8 @@ def _unknown(key: str, known: Mapping[str, Option]) -> str:
 
 
 def _hint(word: str, known: Iterable[str]) -> str:
-    """Name the nearest valid word, also when only the last part of a dotted key was given."""
-    known = list(known)
+    """Name the nearest valid word."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    near = near or [name for name in known if name.rpartition(".")[2] == word.rpartition(".")[2]]
     return f"; did you mean {near[0]!r}?" if near else " (`help` lists the keys)"
 
 

@@ -28,8 +28,16 @@ class Model:
     """A nested group."""
 
     layers: int = option(2, "number of layers", check=validators.gt(0))
-    dropout: float = option(0.1, "share dropped")
+    dropout: float = option(0.1, "share dropped", aliases=("drop", "model.drop"))
     kind: Literal["gcn", "gat"] = option("gcn", "kind of layer")
+
+
+@frozen
+class Other:
+    """Another nested group."""
+
+    size: int = option(7, "how large")
+    kind: str = option("plain", "likewise")
 
 
 @frozen
@@ -41,6 +49,7 @@ class Config:
     shuffled: bool = option(True, "whether in random order")
     sizes: tuple[int, ...] = option((1, 2), "sizes to try")
     model: Model = field(factory=Model)
+    other: Other = field(factory=Other)
 
 
 def deep() -> Config:
@@ -107,6 +116,19 @@ def test_words_are_read_by_the_type_of_their_key(argument: str, key: str, value:
     assert getattr(read(argument), key) == value
 
 
+@pytest.mark.parametrize("argument", ["model.layers=3", "layers=3", "--layers=3"])
+def test_the_last_part_of_a_key_will_do(argument: str) -> None:
+    """Where no other key ends so; with or without hyphens."""
+    assert read(argument).model.layers == 3
+
+
+@pytest.mark.parametrize("alias", ["drop", "model.drop"])
+def test_a_key_may_have_other_names(tmp_path: Path, alias: str) -> None:
+    """On the command line and in files."""
+    assert read(f"{alias}=0.5").model.dropout == 0.5
+    assert read(written(tmp_path, {alias: 0.5})).model.dropout == 0.5
+
+
 def test_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
     """1e-3 is a number in both places, and a whole number will do for a float in a file."""
     assert read("model.dropout=1e-3").model.dropout == 0.001
@@ -118,7 +140,7 @@ def test_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
     ("argument", "message"),
     [
         ("model.layer=3", r"argument 'model.layer=3': .* did you mean 'model.layers'\?"),
-        ("layers=3", r"argument 'layers=3': .* did you mean 'model.layers'\?"),
+        ("kind=gcn", r"argument 'kind=gcn': 'kind' may be any of model.kind, other.kind"),
         ("presett=deep", r"did you mean 'preset'\?"),
         ("zzz=3", r"there is no key 'zzz' \(`help` lists the keys\)"),
         ("model=3", r"'model' holds several keys; set one of model.layers, "),

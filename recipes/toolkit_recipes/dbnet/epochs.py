@@ -32,6 +32,7 @@ from toolkit_recipes.storage import content_key
 from toolkit_recipes.storage import from_main_process
 from toolkit_recipes.storage import read_checkpoint
 from toolkit_recipes.storage import write_checkpoint
+from toolkit_recipes.tracking import TrackingConfig
 
 
 @frozen
@@ -253,6 +254,7 @@ def _what_shapes(config: DbnetConfig) -> DbnetConfig:
         config,
         log_interval=1,
         threads=0,
+        tracking=TrackingConfig(),
         data=attrs.evolve(config.data, workers=0, test=None),
         training=attrs.evolve(config.training, keep=1),
         evaluation=attrs.evolve(config.evaluation, drawn_pages=0),

@@ -11,6 +11,7 @@ from attrs import frozen
 from attrs import validators
 
 from toolkit_recipes.config import option
+from toolkit_recipes.tracking import TrackingConfig
 
 _PART = validators.and_(validators.ge(0), validators.le(1))
 _BELOW_ONE = validators.and_(validators.ge(0), validators.lt(1))
@@ -119,7 +120,7 @@ class TrainingConfig:
     )
     optimizer: Literal["adam", "sgd"] = option("adam", "adam or sgd with momentum 0.9")
     schedule: Literal["cosine", "poly"] = option("cosine", "how the learning rate falls to zero")
-    lr: float = option(1e-3, "highest learning rate", check=_POSITIVE)
+    lr: float = option(1e-3, "highest learning rate", check=_POSITIVE, aliases=("learning_rate",))
     weight_decay: float = option(1e-4, "pull of the weights towards zero", check=_NOT_NEGATIVE)
     warmup: float = option(0.05, "share of the steps in which the rate rises", check=_BELOW_ONE)
     clip_norm: float = option(5.0, "longest gradient", check=_POSITIVE)
@@ -189,6 +190,7 @@ class DbnetConfig:
     training: TrainingConfig = field(factory=TrainingConfig)
     postprocess: PostprocessConfig = field(factory=PostprocessConfig)
     evaluation: EvaluationConfig = field(factory=EvaluationConfig)
+    tracking: TrackingConfig = field(factory=TrackingConfig)
 
 
 def quick() -> DbnetConfig:

@@ -16,6 +16,7 @@ from attrs import validators
 
 from toolkit.errors import UsageError
 from toolkit_recipes.config import option
+from toolkit_recipes.tracking import TrackingConfig
 
 _PART = validators.and_(validators.ge(0), validators.le(1))
 _SHARE = validators.and_(validators.gt(0), validators.le(1))
@@ -49,7 +50,9 @@ class EncoderConfig:
     """The encoder of documents and class names."""
 
     model: str = option(
-        "sentence-transformers/all-MiniLM-L6-v2", "folder or Hugging Face name of the text encoder"
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "folder or Hugging Face name of the text encoder",
+        aliases=("model",),
     )
     max_length: int = option(128, "word pieces read of each document", check=validators.ge(8))
     batch_size: int = option(16, "documents encoded at once", check=validators.gt(0))
@@ -131,7 +134,10 @@ class ClassifierConfig:
     )
     gnn: Literal["gcn", "gat", "sage"] = option("gcn", "kind of graph network over the classes")
     gnn_num_layers: int = option(
-        1, "layers of the graph network", check=validators.in_(range(1, 5))
+        1,
+        "layers of the graph network",
+        check=validators.in_(range(1, 9)),
+        aliases=("gnn.layers",),
     )
     gnn_hidden_dim: int = option(
         0, "width of the graph network; 0: that of the class features", check=validators.ge(0)
@@ -169,7 +175,12 @@ class TrainingConfig:
     accumulation: int = option(
         1, "parts in which a process computes its share of a step", check=validators.gt(0)
     )
-    encoder_lr: float = option(5e-5, "highest learning rate of the encoder", check=_POSITIVE)
+    encoder_lr: float = option(
+        5e-5,
+        "highest learning rate of the encoder, where it learns",
+        check=_POSITIVE,
+        aliases=("learning_rate", "lr"),
+    )
     head_lr: float = option(1e-3, "highest learning rate of all else", check=_POSITIVE)
     weight_decay: float = option(0.01, "AdamW's weight decay", check=validators.ge(0))
     warmup: float = option(0.1, "share of the steps in which the rate rises", check=_BELOW_ONE)
@@ -196,7 +207,10 @@ class SelfTrainingConfig:
     encoder_lr: float = option(1e-6, "learning rate of the encoder", check=_POSITIVE)
     head_lr: float = option(1e-4, "learning rate of all else", check=_POSITIVE)
     confident: float = option(
-        0.5, "probability from which the best leaf of a document counts as confident", check=_PART
+        0.5,
+        "probability from which the best leaf of a document counts as confident",
+        check=_PART,
+        aliases=("self_train_threshold",),
     )
     tolerance: float = option(
         0.002, "stop when a smaller share of a window changes its path", check=_PART
@@ -237,6 +251,7 @@ class TaxoClassConfig:
     training: TrainingConfig = field(factory=TrainingConfig)
     self_training: SelfTrainingConfig = field(factory=SelfTrainingConfig)
     decode: DecodeConfig = field(factory=DecodeConfig)
+    tracking: TrackingConfig = field(factory=TrackingConfig)
 
 
 def quick() -> TaxoClassConfig:
