@@ -273,7 +273,8 @@ def _from_text(text: str, kind: Any) -> Any:
 def _from_value(value: Any, kind: Any) -> Any:
     """Check a value of a file against ``kind``.
 
-    Whole numbers may stand for floats, and so may 1e-3, which YAML takes for text.
+    Whole numbers may stand for floats, and so may 1e-3, which YAML takes for text. A list may be
+    written as on the command line.
     """
     members = _members(kind)
     if value is None and type(None) in members:
@@ -283,6 +284,8 @@ def _from_value(value: Any, kind: Any) -> Any:
         kind, allowed = str, typing.get_args(kind)
     else:
         allowed = (value,)
+    if typing.get_origin(kind) is tuple and isinstance(value, str):
+        return _from_text(value, kind)
     if typing.get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_from_value(item, typing.get_args(kind)[0]) for item in value)
     if kind is float and (type(value) is int or (type(value) is str and "e" in value.lower())):

@@ -116,6 +116,12 @@ def test_words_are_read_by_the_type_of_their_key(argument: str, key: str, value:
     assert getattr(read(argument), key) == value
 
 
+@pytest.mark.parametrize("value", [[4, 5], "4,5", "4, 5"])
+def test_a_list_in_a_file_may_be_a_word(tmp_path: Path, value: Any) -> None:
+    """It is read as on the command line."""
+    assert read(written(tmp_path, {"sizes": value})).sizes == (4, 5)
+
+
 @pytest.mark.parametrize("argument", ["model.layers=3", "layers=3", "--layers=3"])
 def test_the_last_part_of_a_key_will_do(argument: str) -> None:
     """Where no other key ends so; with or without hyphens."""

@@ -61,11 +61,11 @@ class AugmentationConfig:
     crop: int = option(320, "side of the square that is learned from", check=validators.ge(64))
     scale: float = option(1.0, "size of the page against evaluation.long_side", check=_POSITIVE)
     scale_jitter: float = option(
-        0.15, "most that the scale is multiplied or divided by, minus 1", check=_NOT_NEGATIVE
+        0.1, "most that the scale is multiplied or divided by, minus 1", check=_NOT_NEGATIVE
     )
     rotation: float = option(0.0, "most degrees that a page is turned", check=_NOT_NEGATIVE)
     flip: float = option(0.0, "chance of a page being mirrored left to right", check=_PART)
-    colour: float = option(0.3, "strength of changes of brightness and contrast", check=_PART)
+    colour: float = option(0.2, "strength of changes of brightness and contrast", check=_PART)
     blur: float = option(0.0, "chance of a page being blurred", check=_PART)
 
 
@@ -114,7 +114,7 @@ class TrainingConfig:
     """How the network learns."""
 
     epochs: int = option(8, "most epochs", check=_AT_LEAST_ONE)
-    batch_size: int = option(8, "pages of one optimizer step", check=_AT_LEAST_ONE)
+    batch_size: int = option(4, "pages of one optimizer step", check=_AT_LEAST_ONE)
     accumulation: int = option(
         1, "parts in which a process computes its share of a step", check=_AT_LEAST_ONE
     )
@@ -125,7 +125,7 @@ class TrainingConfig:
     warmup: float = option(0.05, "share of the steps in which the rate rises", check=_BELOW_ONE)
     clip_norm: float = option(5.0, "longest gradient", check=_POSITIVE)
     ema: float = option(
-        0.0, "decay of the running mean of the weights that is kept; 0: none", check=_BELOW_ONE
+        0.99, "decay of the running mean of the weights that is kept; 0: none", check=_BELOW_ONE
     )
     patience: int = option(
         5, "epochs without a higher val/hmean before stopping", check=_AT_LEAST_ONE
@@ -146,8 +146,8 @@ class TrainingConfig:
 class PostprocessConfig:
     """From maps to texts (section 3.5)."""
 
-    thresh: float = option(0.45, "probability from which a pixel belongs to a text", check=_PART)
-    box_thresh: float = option(0.55, "mean probability from which a text is kept", check=_PART)
+    thresh: float = option(0.5, "probability from which a pixel belongs to a text", check=_PART)
+    box_thresh: float = option(0.6, "mean probability from which a text is kept", check=_PART)
     unclip: float = option(
         0.0,
         "growth of a kernel, times its area over its length; 0: exactly undo the shrinking",
@@ -207,7 +207,7 @@ def receipts() -> DbnetConfig:
             crop=640, scale_jitter=0.3, rotation=5.0, colour=0.5, blur=0.1
         ),
         model=ModelConfig(width=1.0, neck_channels=256, pretrained=True),
-        training=TrainingConfig(epochs=10, batch_size=16, ema=0.999),
+        training=TrainingConfig(epochs=10, batch_size=16, lr=1e-3, ema=0.999),
         evaluation=EvaluationConfig(long_side=960),
     )
 
@@ -229,6 +229,7 @@ def paper() -> DbnetConfig:
             schedule="poly",
             lr=0.007,
             weight_decay=1e-4,
+            ema=0.0,
             patience=1200,
         ),
         postprocess=PostprocessConfig(thresh=0.2, box_thresh=0.7, unclip=1.5, min_size=5.0),

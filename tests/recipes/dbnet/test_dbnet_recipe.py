@@ -31,6 +31,7 @@ TINY = (
     "model.neck_channels=16",
     "training.batch_size=4",
     "training.epochs=2",
+    "training.lr=1e-3",
     "data.workers=0",
     "log_interval=1",
 )
