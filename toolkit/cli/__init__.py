@@ -15,6 +15,7 @@ from toolkit.errors import UsageError
 _COMMANDS = {
     "plugins": "Trackers that are installed here.",
     "runs": "Look at recorded runs.",
+    "sweep": "Search for hyper-parameters, every trial a tracked run.",
     "sync": "Deliver what is still owed, or tell a run to another backend.",
     "track": "Run any command as a tracked run.",
 }

@@ -1,0 +1,59 @@
+"""Signals that ask a sweep to stop: the running trial is asked first, and ends in its own way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from types import FrameType
+from types import TracebackType
+from typing import Any
+
+from attrs import define
+from attrs import field
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class InterruptedTrialError(Exception):
+    """The user stopped the sweep while a trial ran."""
+
+
+@define
+class Interruption:
+    """Whether the sweep was asked to stop; passes the signal on to the trial that runs."""
+
+    signal: int | None = None
+    """The signal that it was asked with."""
+    _trial: subprocess.Popen[bytes] | None = None
+    _handlers: dict[int, Any] = field(factory=dict)
+
+    def __enter__(self) -> Interruption:
+        self._handlers = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def wait_for(self, trial: subprocess.Popen[bytes]) -> int:
+        """The exit code of the trial's process, once it has ended."""
+        self._trial = trial
+        if self.signal is not None:  # it came before there was anybody to pass it on to
+            self._pass_on(self.signal)
+        try:
+            return trial.wait()
+        finally:
+            self._trial = None
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        if self._trial is not None:
+            self._trial.send_signal(number)
