@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from pathlib import PurePosixPath
 from types import TracebackType
+from typing import TYPE_CHECKING
 from typing import Any
+from weakref import WeakSet
 
 from toolkit import filestore
 from toolkit import media
@@ -39,6 +41,10 @@ from toolkit.values import number
 from toolkit.values import plain
 from toolkit.values import shown
 
+if TYPE_CHECKING:
+    from toolkit.watching import Watch
+    from toolkit.watching import What
+
 Ending = Callable[[Status], None]
 
 
@@ -54,6 +60,7 @@ class Run:
         self._recorder = recorder
         self._ending = ending
         self._is_over = False
+        self._watches: WeakSet[Watch] = WeakSet()
 
     @property
     def id(self) -> str:
@@ -365,6 +372,49 @@ class Run:
         masked = tuple(map(recorder.redactor.text, texts))
         recorder.write(ConfusionMatrix(time.time(), name, masked, numbers, step))
 
+    def watch(
+        self,
+        model: Any,
+        *,
+        every: int = 100,
+        what: What = "all",
+        first_step: int = 0,
+        bins: int = 64,
+        name: str = "",
+    ) -> Watch:
+        """Record histograms of a model's gradients and parameters while optimizers train it.
+
+        They are ``gradients/<parameter>`` and ``parameters/<parameter>``, as `log_histogram` would
+        record them, taken before the optimizer's step, with gradients as it is about to use them:
+        accumulated, unscaled and clipped. What no optimizer was given is not recorded.
+
+        Args:
+            model: a PyTorch module; wrapped or compiled, its parameters keep their plain names.
+            every: record at those steps that this divides.
+            what: "all", "gradients" or "parameters".
+            first_step: what to call the next step of an optimizer; they count from there.
+            bins: how many, 1 to 512.
+            name: goes between, as in ``gradients/<name>/<parameter>``, to tell models apart.
+
+        Returns:
+            A handle to close, or to use as a context manager; the run closes it when it ends.
+
+        Raises:
+            InvalidValueError: it is no module with parameters, or an argument is out of range.
+            UsageError: a parameter of this name is watched already.
+        """
+        from toolkit import watching
+
+        recorder = self._recording()
+        if recorder is None:
+            return watching.Watch()
+        name = _relative(name, "watch name") if name else ""
+        choice = watching.Choice(model, every, what, first_step, bins, name)
+        watching.refuse_twice(choice, self._watches)
+        watch = watching.Watch(recorder, choice)
+        self._watches.add(watch)
+        return watch
+
     def _record_artifact(
         self,
         name: str,
@@ -387,6 +437,8 @@ class Run:
         if self._is_over or (self._recorder and not self._recorder.is_here()):
             return
         self._is_over = True
+        for watch in list(self._watches):
+            watch.close()
         self._ending(status)
 
     def _recording(self) -> Recorder | None:
