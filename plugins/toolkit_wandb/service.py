@@ -5,16 +5,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from toolkit.errors import UsageError
-from toolkit.tracker import Unreachable
-
-_LOGIN = (
-    "Run `wandb login` or set WANDB_API_KEY; -o wandb.mode=offline keeps the run on this machine."
-)
 
 
 def take_over() -> Any:
@@ -88,26 +82,14 @@ def _tear_down() -> None:
 
 
 @contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn wandb's errors into those that the toolkit knows.
-
-    Raises:
-        UsageError: wandb refused what it was given, or there is no valid key.
-        Unreachable: the server doesn't answer, or wandb's own service is gone.
-    """
-    from wandb import errors
-
+def without_arguments() -> Iterator[None]:
+    """Keep wandb from showing this process's own arguments as those of the run's command."""
+    words = sys.argv
+    sys.argv = words[:1]  # wandb has no setting for it
     try:
         yield
-    except errors.AuthenticationError as error:
-        raise UsageError(f"W&B: {error} {_LOGIN}") from error
-    except errors.UsageError as error:
-        hint = f" {_LOGIN}" if "API key" in str(error) else ""
-        raise UsageError(f"W&B: {error}{hint}") from error
-    except (errors.CommError, TimeoutError) as error:
-        raise Unreachable(f"W&B: {error}") from error
-    except ConnectionError as error:
-        raise Unreachable(f"wandb's own process on this machine has ended: {error}") from error
+    finally:
+        sys.argv = words
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from attrs import evolve
 from toolkit.runinfo import RunInfo
 
 MODES = ("online", "offline", "disabled")
+RESUMES = ("allow", "must", "never")
 
 _OLDER_MODES = {"dryrun": "offline", "run": "online"}  # still taken in WANDB_MODE
 _LONGEST_TAG = 64
@@ -25,19 +26,23 @@ _QUIET: dict[str, Any] = {
     "x_disable_stats": True,
     "finish_timeout_raises": True,
     "x_transaction_log_flush_interval": 1.0,  # who looks at an offline run sees it live
+    # By default the stop button on the run's page interrupts this process, which isn't the one that
+    # trains: delivery would end, and training go on.
+    "stop_fn": lambda: None,
 }
 """What wandb would record, the toolkit records; and nothing is printed."""
 
 
-def as_shown(run: RunInfo, project: str | None, around: Any) -> RunInfo:
-    """The run with what the option and the settings around it (WANDB_*) make of it."""
+def as_shown(run: RunInfo, options: Mapping[str, Any], around: Any) -> RunInfo:
+    """The run as options, else the settings around it (WANDB_*), else it itself describe it."""
+    tags = (*run.tags, *(options["tags"] or around.run_tags or ()))
     return evolve(
         run,
-        project=project or around.project or run.project,
-        name=around.run_name or run.name,
-        group=around.run_group or run.group,
-        notes=around.run_notes or run.notes,
-        tags=tuple(dict.fromkeys((*run.tags, *(around.run_tags or ())))),
+        project=options["project"] or around.project or run.project,
+        name=options["name"] or around.run_name or run.name,
+        group=options["group"] or around.run_group or run.group,
+        notes=options["notes"] or around.run_notes or run.notes,
+        tags=tuple(dict.fromkeys(tags)),
     )
 
 
@@ -53,10 +58,24 @@ def for_run(run: RunInfo, options: Mapping[str, Any], around: Any) -> Any:
         **{key: value for key, value in fallbacks.items() if key not in around.model_fields_set},
         **given,
         "mode": mode,
-        # Offline there is nothing to resume: the run is told again as a whole.
-        "resume": "allow" if mode == "online" else None,
+        # Offline there is no server to ask: the run is told again as a whole.
+        "resume": given.get("resume") if mode == "online" else None,
     }
     return wandb.Settings(**chosen, **_description(run), **_QUIET)
+
+
+def resume_rule(option: str | None, around: Any) -> str:
+    """What `RESUMES` says is wanted; wandb's own "auto" looks for a run that we know by its id."""
+    wanted = option or around.resume or "allow"
+    return wanted if wanted in RESUMES else "allow"
+
+
+def extras(run: RunInfo) -> dict[str, Any]:
+    """What W&B has no place of its own for: the parent, the state of the code, versions."""
+    source = run.source
+    git = {"branch": source.branch, "dirty": source.is_dirty} if source.commit else None
+    known = {"parent": run.parent, "git": git, "versions": dict(run.versions)}
+    return {key: value for key, value in known.items() if value}
 
 
 def _description(run: RunInfo) -> dict[str, Any]:

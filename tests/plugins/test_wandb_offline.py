@@ -55,7 +55,8 @@ def run_in(folder: Path) -> RunInfo:
         project="receipts",
         group="folds",
         tags=("baseline", LONG_TAG),
-        source=Source(commit="c" * 40, remote="https://git.example/receipts.git"),
+        source=Source("c" * 40, "main", True, "https://git.example/receipts.git"),
+        versions={"torch": "2.13.0"},
     )
 
 
@@ -79,7 +80,9 @@ def events(checkpoint: Path) -> list[Event]:
         Tags(START, {"dataset": "v1", "machine": "a"}),
         Tags(START, {"dataset": "v2"}),
         Summary(START, {"best_f1": 0.9, "verdict": "good"}),
-        Console(START, "hello\n", 0),
+        Console(START, "hello\n\n  world\n", 0),
+        Console(START, "Traceback\n", 15, "stderr"),
+        Console(START, "half", 25),
         Unknown(START, "hologram", {"values": {}}),
         Described(
             START, project="other", name="night run", tags=("late", "baseline"), notes="Long.\n"
@@ -169,10 +172,27 @@ def test_summary_is_the_summary(told: Told) -> None:
     assert (told.summary["best_f1"], told.summary["verdict"]) == (0.9, "good")
 
 
-def test_tags_with_a_key_and_the_parent_are_in_the_config(told: Told) -> None:
-    """A later tag replaces an earlier one of its key."""
-    tags = {"dataset": "v2", "machine": "a"}
-    assert told.config["toolkit"] == {"parent": "parent-1", "tags": tags}
+def test_what_wandb_has_no_place_for_is_in_the_config(told: Told) -> None:
+    """Tags with a key, of which a later one replaces an earlier; parent, git's state, versions."""
+    assert told.config["toolkit"] == {
+        "parent": "parent-1",
+        "git": {"branch": "main", "dirty": True},
+        "versions": {"torch": "2.13.0"},
+        "tags": {"dataset": "v2", "machine": "a"},
+    }
+
+
+def test_the_console_is_the_runs_log(told: Told) -> None:
+    """Line by line, in the journal's order, both streams."""
+    assert told.console == ["hello", "", "  world", "Traceback", "half"]
+
+
+def test_code_and_machine_are_the_runs_environment(told: Told) -> None:
+    """Those of the command, and not of the process that tells."""
+    shown = told.environment
+    assert (shown["program"], shown["host"]) == ("python train.py --name 'a b'", "node-1")
+    assert shown["git"] == {"commit": "c" * 40, "remote": "https://git.example/receipts.git"}
+    assert "args" not in shown
 
 
 def test_the_run_has_its_id_project_group_and_commit(told: Told) -> None:

@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 
 from tests.plugins import wandb_reader
 from tests.plugins.wandb_environment import without_settings
+from toolkit import options
 from toolkit.errors import UsageError
+from toolkit.events import Described
 from toolkit.events import Ended
 from toolkit.events import Metrics
 from toolkit.runinfo import Host
 from toolkit.runinfo import RunInfo
+from toolkit.tracker import Link
 from toolkit.tracker import Unreachable
 from toolkit_wandb import folders
+from toolkit_wandb import service
 from toolkit_wandb import settings
 from toolkit_wandb.tracker import WandbTracker
 from toolkit_wandb.tracker import artifact_name
@@ -78,6 +82,7 @@ def test_variables_say_what_options_leave_open(
         "RUN_GROUP": "group-from-env",
         "NOTES": "notes-from-env",
         "TAGS": "second,third",
+        "JOB_TYPE": "train",
         "DIR": str(tmp_path / "elsewhere"),
     }.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
@@ -86,18 +91,60 @@ def test_variables_say_what_options_leave_open(
     assert read.folder.parent == tmp_path / "elsewhere" / "wandb"
     assert (run.project, run.entity, run.display_name) == ("from-env", "team", "name-from-env")
     assert (run.run_group, run.notes) == ("group-from-env", "notes-from-env")
+    assert run.job_type == "train"
     assert list(run.tags) == ["first", "second", "third"]
 
 
 def test_options_stand_above_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An option that was given decides."""
+    """An option that was given decides, also against what a script says late."""
+    for name in ("PROJECT", "ENTITY", "NAME", "RUN_GROUP", "NOTES", "TAGS", "JOB_TYPE", "DIR"):
+        monkeypatch.setenv(f"WANDB_{name}", "from-env")
     monkeypatch.setenv("WANDB_MODE", "online")
-    monkeypatch.setenv("WANDB_PROJECT", "from-env")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
-    tracker = WandbTracker(mode="offline", project="from-option", dir=str(tmp_path / "here"))
-    read = told(tracker, run_in(tmp_path))
+    monkeypatch.setenv("WANDB_RESUME", "must")
+    tracker = WandbTracker(
+        mode="offline",
+        project="from-option",
+        entity="team",
+        name="my name",
+        group="my group",
+        notes="my notes",
+        tags=("second",),
+        job_type="eval",
+        resume="allow",
+        dir=str(tmp_path / "here"),
+    )
+    link = tracker.open(run_in(tmp_path), None)
+    tracker.write([Described(1.7e9, name="late", group="late", notes="late", tags=("late",))])
+    tracker.close(Ended(time=1.7e9, status="FINISHED"))
+    read = wandb_reader.read(Path(link.state["folder"]))
+    run = read.run
     assert read.folder.parent == tmp_path / "here" / "wandb"
-    assert (read.run.project, read.run.display_name) == ("from-option", "baseline")
+    assert (run.project, run.entity, run.display_name) == ("from-option", "team", "my name")
+    assert (run.run_group, run.notes, run.job_type) == ("my group", "my notes", "eval")
+    assert list(run.tags) == ["first", "second", "late"]
+
+
+def test_tags_are_given_with_commas() -> None:
+    """As on the command line."""
+    tracker = options.build(WandbTracker, {"tags": "a, b"})
+    assert isinstance(tracker, WandbTracker)
+    assert tracker.tags == ("a", "b")
+
+
+@pytest.mark.parametrize("rule", ["must", "never"])
+def test_offline_what_is_there_is_this_machines_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    """WANDB_RESUME counts there too; nothing is removed from a run that is refused."""
+    if rule == "never":
+        kept = told(WandbTracker(mode="offline"), run_in(tmp_path)).folder
+    monkeypatch.setenv("WANDB_RESUME", rule)
+    with pytest.raises(UsageError, match=rf"run-1.*wandb\.resume={rule}"):
+        WandbTracker(mode="offline").open(run_in(tmp_path), None)
+    if rule == "never":
+        assert wandb_reader.folders(tmp_path / "wandb") == [kept]
+        assert WandbTracker(mode="offline").open(run_in(tmp_path), Link("run-1")).view
+    service.stop()
 
 
 def test_disabled_writes_nothing(tmp_path: Path) -> None:
@@ -155,6 +202,12 @@ def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
         tracker.open(run_in(tmp_path), None)
 
 
+def test_an_unknown_rule_of_resuming_is_refused() -> None:
+    """The message has the value and the choices."""
+    with pytest.raises(UsageError, match=r"wandb\.resume='auto'.*allow, must, never"):
+        WandbTracker(resume="auto")
+
+
 def test_an_unknown_mode_is_refused() -> None:
     """The message has the value and the choices."""
     with pytest.raises(UsageError, match=r"'ofline'.*online, offline, disabled"):
@@ -165,9 +218,9 @@ def test_every_option_says_what_it_is() -> None:
     """All options have a description for the command line."""
     import attrs
 
-    options = [option for option in attrs.fields(WandbTracker) if option.init]
-    assert options
-    assert all(option.metadata["doc"] for option in options)
+    fields = [field for field in attrs.fields(WandbTracker) if field.init]
+    assert fields
+    assert all(field.metadata["doc"] for field in fields)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ class Told:
     definitions: dict[str, Any]
     artifacts: list[Any]
     exit_codes: list[int]
+    console: list[str]
+    environment: dict[str, Any]
 
     def points(self, key: str) -> list[tuple[int | None, float]]:
         """Step and value of every row that has the key, in the file's order."""
@@ -66,7 +68,7 @@ def folders(directory: Path) -> list[Path]:
 def read(folder: Path) -> Told:
     """What the one ``.wandb`` file in the folder says."""
     (path,) = folder.glob("*.wandb")
-    told = Told(folder, None, {}, [], {}, {}, [], [])
+    told = Told(folder, None, {}, [], {}, {}, [], [], [], {})
     run = None
     for record in records(path):
         run = record.run if record.HasField("run") else run
@@ -88,9 +90,19 @@ def _add(told: Told, record: Any) -> None:
             told.definitions[record.metric.name or record.metric.glob_name] = record.metric
         case "artifact":
             told.artifacts.append(record.artifact)
+        case "output_logger":
+            told.console.extend(record.output_logger.line.removesuffix("\n").split("\n"))
+        case "environment":
+            told.environment.update(_fields(record.environment))
         case "exit":
             told.exit_codes.append(record.exit.exit_code)
 
 
 def _values(items: Iterable[Any]) -> dict[str, Any]:
     return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def _fields(message: Any) -> dict[str, Any]:
+    formats = importlib.import_module("google.protobuf.json_format")
+    found: dict[str, Any] = formats.MessageToDict(message)
+    return found
