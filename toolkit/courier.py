@@ -53,6 +53,10 @@ class GivingUp(BaseException):
     """The rest stays owed; the message says why."""
 
 
+class Stopped(GivingUp):
+    """Somebody has ended this process."""
+
+
 class _StartingAfresh(BaseException):
     """What was told is in doubt, and can't be told again: open once more, tell from the start."""
 
@@ -204,9 +208,10 @@ class Courier:
         self._state = state
         delivery.save(self._run, state)
 
-    def give_up(self, reason: str) -> None:
-        """Note why the rest stays owed."""
-        self._remember_problem(reason)
+    def give_up(self, reason: GivingUp) -> None:
+        """Note why the rest stays owed; what there was to wait for says more than being stopped."""
+        if not (isinstance(reason, Stopped) and self._state.problem):
+            self._remember_problem(str(reason))
 
 
 def _is_repeatable(tracker: Tracker) -> bool:
@@ -219,7 +224,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _leave(signum: int, frame: object) -> None:
-    raise GivingUp("stopped before everything was told")
+    raise Stopped("stopped before everything was told")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -238,7 +243,7 @@ def _deliver(courier: Courier) -> int:
     try:
         courier.work()
     except GivingUp as reason:
-        courier.give_up(str(reason))
+        courier.give_up(reason)
         return 1
     return 0
 

@@ -212,6 +212,7 @@ def test_unreachable_backend_is_told_later(bench: Bench, third_party: dict[str, 
     assert done.returncode == 0
     assert "connection refused" in done.stderr
     assert "toolkit sync" in done.stderr
+    assert "connection refused" in (delivery.load(bench.only_run(), "silent").problem or "")
 
     again = bench.toolkit("sync", env=env)
     assert again.returncode == 1
