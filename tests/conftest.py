@@ -21,10 +21,11 @@ from toolkit.runinfo import RunInfo
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-# A script's background job is born ignoring Ctrl-C and Ctrl-\, and would hand that on to what is
-# tested.
+# A script's background job is born ignoring Ctrl-C and Ctrl-\, and what nohup starts the end of its
+# terminal; they would hand that on to what is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

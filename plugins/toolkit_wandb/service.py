@@ -10,13 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from toolkit.runinfo import RunInfo
 
-def take_over() -> Any:
+
+def take_over(run: RunInfo) -> Any:
     """Make wandb in this process ours alone, and return the settings found around it.
 
     These come from WANDB_* variables and wandb's settings files. A run that an earlier tracker of
     this process left open is given up.
     """
+    # The trial of one of W&B's agents has the agent's id, whatever wandb is told; children don't.
+    if run.parent is not None:
+        os.environ.pop("WANDB_SWEEP_ID", None)
     # A training script that uses wandb itself passes on the address of its own service, which would
     # end with that script.
     os.environ.pop("WANDB_SERVICE", None)
@@ -50,6 +55,7 @@ def release() -> None:
 def stop() -> None:
     """Kill wandb's process before it can wait for a server, or mark its runs as finished."""
     import psutil
+
     import wandb
 
     atexit.unregister(give_up)

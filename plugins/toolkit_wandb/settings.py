@@ -33,6 +33,15 @@ _QUIET: dict[str, Any] = {
 """What wandb would record, the toolkit records; and nothing is printed."""
 
 
+def its_id(run: RunInfo, known: str | None, around: Any) -> str:
+    """The id in W&B: the one it is ``known`` by, else that which an agent has for its trial.
+
+    W&B's agents make the run of a trial before they start its command.
+    """
+    is_trial = around.sweep_id and around.run_id
+    return known or (str(around.run_id) if is_trial else run.id)
+
+
 def as_shown(run: RunInfo, options: Mapping[str, Any], around: Any) -> RunInfo:
     """The run as options, else the settings around it (WANDB_*), else it itself describe it."""
     tags = (*run.tags, *(options["tags"] or around.run_tags or ()))

@@ -18,6 +18,7 @@ from typing import Literal
 
 from attrs import Attribute
 from attrs import define
+from attrs import evolve
 from attrs import field
 
 from toolkit.errors import UsageError
@@ -216,10 +217,11 @@ class WandbTracker:
             raise NotTaken(f"{_TELL_AGAIN} (the server refused what was sent)")
 
     def _open(self, run: RunInfo, memory: Link | None) -> None:
-        around = service.take_over()
+        around = service.take_over(run)
         shown = {
             name: getattr(self, name) for name in ("project", "name", "group", "notes", "tags")
         }
+        run = evolve(run, id=settings.its_id(run, memory.id if memory else None, around))
         self._info = settings.as_shown(run, shown, around)
         rule = settings.resume_rule(self.resume, around)
         # A run that we have told before is there by right.

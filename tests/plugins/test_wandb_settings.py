@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,6 +123,43 @@ def test_options_stand_above_variables(tmp_path: Path, monkeypatch: pytest.Monke
     assert (run.project, run.entity, run.display_name) == ("from-option", "team", "my name")
     assert (run.run_group, run.notes, run.job_type) == ("my group", "my notes", "eval")
     assert list(run.tags) == ["first", "second", "late"]
+
+
+def test_a_trial_of_an_agent_is_the_agents_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the id that the agent gave it, also when it is told again without the agent."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    monkeypatch.setenv("WANDB_RUN_ID", "trial1")
+    tracker = WandbTracker(mode="offline")
+    link = tracker.open(run_in(tmp_path), None)
+    tracker.close(Ended(time=1.7e9, status="FINISHED"))
+    read = wandb_reader.read(Path(link.state["folder"])).run
+    assert (link.id, read.run_id, read.sweep_id) == ("trial1", "trial1", "sweep1")
+    monkeypatch.delenv("WANDB_SWEEP_ID")
+    monkeypatch.delenv("WANDB_RUN_ID")
+    again = WandbTracker(mode="offline")
+    assert again.open(run_in(tmp_path), link).id == "trial1"
+    again.close(Ended(time=1.7e9, status="FINISHED"))
+
+
+def test_a_child_of_an_agents_trial_is_a_run_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent knows nothing of it."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    monkeypatch.setenv("WANDB_RUN_ID", "trial1")
+    child = evolve(run_in(tmp_path), parent="run-0")
+    read = told(WandbTracker(mode="offline"), child).run
+    assert (read.run_id, read.sweep_id) == ("run-1", "")
+
+
+def test_a_run_id_without_an_agent_has_no_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is the same one wherever it is told."""
+    monkeypatch.setenv("WANDB_RUN_ID", "other")
+    assert told(WandbTracker(mode="offline"), run_in(tmp_path)).run.run_id == "run-1"
 
 
 def test_tags_are_given_with_commas() -> None:
