@@ -32,6 +32,10 @@ from toolkit.rundir import RunDir
 _LOOK_SECONDS = 0.25
 _SYSTEM_SECONDS = 10.0
 _KILL_SECONDS = 5.0
+_LOOKS = 10
+"""How often a courier's traffic is looked at before patience ends."""
+_PART_OF_A_FILE = 1 << 16
+"""Bytes between two looks; what is said and heard when a call is only tried again is less."""
 _NOT_FOR_COURIERS = ("TOOLKIT_RUN", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MLFLOW_RUN_ID")
 
 Backends = Mapping[str, Mapping[str, str]]
@@ -67,16 +71,37 @@ class CourierProcess:
         return self._process.poll() is None
 
     def wait(self, patience: Patience) -> None:
-        """Wait for the courier for as long as there is progress, then stop it."""
-        last, since, started = self.state().place, time.monotonic(), time.monotonic()
+        """Wait for the courier for as long as there is progress, then stop it.
+
+        Progress is an event told, or a part of a large file on its way.
+        """
+        started = since = looked = time.monotonic()
+        place, moved = self.state().place, self._moved()
         while self.is_working():
             now = time.monotonic()
-            if (place := self.state().place) != last:
-                last, since = place, now
+            if (latest := self.state().place) != place:
+                place, since = latest, now
+            if now - looked > patience.without_progress / _LOOKS:
+                before, moved, looked = moved, self._moved(), now
+                since = now if moved - before > _PART_OF_A_FILE else since
             if now - since > patience.without_progress or now - started > patience.in_all:
                 self.stop()
                 return
             time.sleep(_LOOK_SECONDS / 5)
+
+    def _moved(self) -> int:
+        """Bytes that the courier and what it started have read and written, where that is known."""
+        import psutil
+
+        total = 0
+        try:
+            courier = psutil.Process(self._process.pid)
+            for process in (courier, *courier.children(recursive=True)):
+                counted = process.io_counters()
+                total += counted.read_chars + counted.write_chars
+        except (psutil.Error, AttributeError):  # it has just ended; macOS doesn't count
+            pass
+        return total
 
     def stop(self) -> None:
         """End the courier; what it hasn't told stays owed."""

@@ -231,6 +231,16 @@ def test_hanging_backend_is_left(bench: Bench, third_party: dict[str, str]) -> N
     assert _couriers(bench) == []
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS doesn't count a process's bytes")
+def test_a_large_upload_is_progress(bench: Bench, third_party: dict[str, str]) -> None:
+    """A backend that takes longer than patience lasts is waited for while bytes move."""
+    env = {**third_party, "TOOLKIT_FINISH_TIMEOUT": "1"}
+    done = bench.track(THREE_STEPS, "--backend", "uploading", env=env)
+    assert done.returncode == 0
+    assert "not everything is told yet" not in done.stderr
+    assert told(bench)["status"] == "FINISHED"
+
+
 def _couriers(bench: Bench) -> list[int]:
     folder = str(bench.only_run().path)
     found = []
