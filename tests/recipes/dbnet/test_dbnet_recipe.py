@@ -143,7 +143,7 @@ def test_prediction_writes_ufo_zip_and_drawings(
 
 def test_tuning_makes_a_child_run_for_each_setting(one: Launched, tmp_path: Path) -> None:
     """The network's own setting first; the parent has the table, the plot and both results."""
-    values = ("thresh=0.1,0.3", "box_thresh=0.55", "unclip=0", "min_size=2")
+    values = ("thresh=0.1,0.3", "box_thresh=0.6", "unclip=0", "min_size=2")
     arguments = (f"model={_run(one)}", "pages=3", *values, "workers=0")
     done = run_plainly(tmp_path, "dbnet_tune.py", *arguments).done
     assert done.returncode == 0, done.stderr

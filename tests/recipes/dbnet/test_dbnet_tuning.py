@@ -65,8 +65,8 @@ def _page(folder: Path) -> StoredMap:
 def test_a_setting_is_measured_on_stored_maps(tmp_path: Path) -> None:
     """A lower box threshold finds the doubtful text as well."""
     maps = [_page(tmp_path)]
-    strict = try_setting(PostprocessConfig(box_thresh=0.6), maps, shrink_ratio=0.6, iou=0.5)
-    lenient = try_setting(PostprocessConfig(box_thresh=0.3), maps, shrink_ratio=0.6, iou=0.5)
+    strict = try_setting(PostprocessConfig(0.3, box_thresh=0.6), maps, shrink_ratio=0.6, iou=0.5)
+    lenient = try_setting(PostprocessConfig(0.3, box_thresh=0.3), maps, shrink_ratio=0.6, iou=0.5)
     assert (strict["recall"], strict["precision"]) == (0.5, 1.0)
     assert lenient["recall"] == lenient["precision"] == 1.0
 

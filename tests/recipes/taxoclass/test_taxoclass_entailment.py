@@ -198,7 +198,10 @@ def test_a_model_without_a_trained_head_is_refused(tiny_encoder: Path, tmp_path:
     config = json.loads((folder / "config.json").read_text())
     names = {"id2label": {0: "entailment", 1: "other"}, "label2id": {"entailment": 0, "other": 1}}
     (folder / "config.json").write_text(json.dumps(config | names))
-    with pytest.raises(UsageError, match=r"weights are missing: .*classifier"):
+    with pytest.raises(
+        UsageError,
+        match=r"weights are missing for a sequence classifier: .*classifier.*; similarity.model must",
+    ):
         EntailmentModel.load(folder)
 
 
