@@ -113,7 +113,7 @@ class LossConfig:
 class TrainingConfig:
     """How the network learns."""
 
-    epochs: int = option(8, "most epochs", check=_AT_LEAST_ONE)
+    epochs: int = option(6, "most epochs", check=_AT_LEAST_ONE)
     batch_size: int = option(4, "pages of one optimizer step", check=_AT_LEAST_ONE)
     accumulation: int = option(
         1, "parts in which a process computes its share of a step", check=_AT_LEAST_ONE
