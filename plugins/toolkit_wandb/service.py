@@ -55,7 +55,6 @@ def release() -> None:
 def stop() -> None:
     """Kill wandb's process before it can wait for a server, or mark its runs as finished."""
     import psutil
-
     import wandb
 
     atexit.unregister(give_up)
