@@ -30,7 +30,8 @@ Family = Literal["bert", "roberta"]
 LABELS = ("ENTAILMENT", "NEUTRAL", "CONTRADICTION")
 TEMPLATE = "this document is about {name}"
 LONGEST = 64
-STEPS, BATCH = 300, 50
+BATCH, MOST_STEPS = 50, 3000
+LEARNED, IN_A_ROW = 0.02, 20  # a loss, and the steps for which it must stay below
 SUBJECTS = {
     "baking": ["bread", "flour", "oven", "dough", "cake"],
     "cycling": ["wheel", "chain", "bicycle", "ride", "road"],
@@ -73,7 +74,8 @@ class SmallModel:
 def train_small_model(family: Family) -> SmallModel:
     """Teach a model which of a few subjects a text is about.
 
-    A text entails its own subject and contradicts others; one about nothing is neutral.
+    A text entails its own subject and contradicts others; one about nothing is neutral. It learns
+    until it has them right, however many steps that takes with this machine's arithmetic.
     """
     tokenizer = tokenizer_of(family)
     with torch.random.fork_rng():
@@ -81,7 +83,8 @@ def train_small_model(family: Family) -> SmallModel:
         model = _model(family, tokenizer)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         draw = random.Random(0)
-        for _ in range(STEPS):
+        right = 0
+        for _ in range(MOST_STEPS):
             texts, hypotheses, labels = _pairs(draw)
             inputs = tokenizer(
                 texts, hypotheses, padding=True, truncation="only_first", return_tensors="pt"
@@ -90,6 +93,11 @@ def train_small_model(family: Family) -> SmallModel:
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+            right = right + 1 if loss.item() < LEARNED else 0
+            if right == IN_A_ROW:
+                break
+        else:
+            raise AssertionError(f"The model has not learned its pairs in {MOST_STEPS} steps.")
     return SmallModel(model.train(mode=False), tokenizer)
 
 
@@ -105,7 +113,7 @@ def _pairs(draw: random.Random) -> tuple[list[str], list[str], Tensor]:
     for i in range(BATCH):
         subject, other = draw.sample(sorted(SUBJECTS), 2)
         label = (0, 2, 0, 2, 1)[i % 5]
-        words = draw.sample(FILLERS if label == 1 else SUBJECTS[subject], 3)
+        words = draw.sample(FILLERS if label == 1 else SUBJECTS[subject], draw.randint(3, 5))
         mixed = [*words, *draw.choices(FILLERS, k=draw.randrange(4))]
         texts.append(" ".join(draw.sample(mixed, len(mixed))))
         about = other if label == 2 else subject
