@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from typing import cast
 
 from toolkit.errors import UsageError
+from toolkit.errors import did_you_mean
 from toolkit.tracker import PROTOCOL_VERSION
 from toolkit.tracker import Tracker
 
@@ -93,10 +93,8 @@ def _entry_points() -> Iterator[EntryPoint]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     names = ", ".join(known) or "none"
-    return f"unknown backend {name!r}: {hint}Installed are: {names}"
+    return f"unknown backend {name!r}{did_you_mean(name, known)}. Installed are: {names}"
 
 
 def _owner(entry: EntryPoint) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import inspect
 import io
 import os
@@ -23,6 +22,7 @@ import attrs
 
 from toolkit.discovery import BrokenPluginError
 from toolkit.errors import UsageError
+from toolkit.errors import did_you_mean
 from toolkit.redact import Redactor
 from toolkit.tracker import Tracker
 
@@ -146,9 +146,8 @@ def _fields(cls: type[Any]) -> dict[str, tuple[Any, bool]]:
 def _unknown(cls: type[Any], option: str, known: Sequence[str]) -> str:
     if not known:
         return f"{cls.__name__} takes no options, and {option!r} was given"
-    nearest = difflib.get_close_matches(option, known, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{cls.__name__} has no option {option!r}: {hint}It has: {', '.join(known)}"
+    hint = did_you_mean(option, known)
+    return f"{cls.__name__} has no option {option!r}{hint}. It has: {', '.join(known)}"
 
 
 def _convert(converter: Converter, cls: type[Any], option: str, value: Any, wanted: Any) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import sys
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -20,6 +18,7 @@ from toolkit.events import Event
 from toolkit.events import File
 from toolkit.events import Media
 from toolkit.journal import SegmentWriter
+from toolkit.notice import warn
 from toolkit.redact import Redactor
 from toolkit.rundir import RunDir
 
@@ -104,7 +103,7 @@ class Recorder:
     def _lose(self, error: OSError) -> None:
         self._lost += 1
         if self._lost == 1:
-            _warn(f"can't record any more: {error}; training goes on")
+            warn(f"can't record any more: {error}; training goes on")
 
     def not_yet_recorded(self, values: dict[str, float], step: int | None) -> dict[str, float]:
         """Those of the values whose step is beyond the last one recorded before this attempt."""
@@ -125,11 +124,5 @@ class Recorder:
     def close(self) -> None:
         """Leave the journal."""
         if self._lost:
-            _warn(f"{self._lost} events could not be recorded")
+            warn(f"{self._lost} events could not be recorded")
         self._writer.close()
-
-
-def _warn(line: str) -> None:
-    """Tell the user; standard error may lie on the very disk that is full."""
-    with contextlib.suppress(OSError):
-        print(f"toolkit: {line}", file=sys.stderr)  # noqa: T201 - there is no other way

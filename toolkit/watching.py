@@ -7,9 +7,7 @@ imported where it is needed: the core works without it.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import sys
 import time
 import traceback
 from collections.abc import Iterable
@@ -28,6 +26,7 @@ from toolkit import media
 from toolkit.errors import InvalidValueError
 from toolkit.errors import UsageError
 from toolkit.events import Histogram
+from toolkit.notice import warn
 from toolkit.recorder import Recorder
 from toolkit.tensor_counts import counts
 from toolkit.tensor_counts import ranges
@@ -117,9 +116,9 @@ class Watch:
         self._hook.remove()
         self._hook = None
         if self._failures > 1:
-            _warn(f"watch: {self._failures} problems in all while recording histograms")
+            warn(f"watch: {self._failures} problems in all while recording histograms")
         if self._saw_steps and not self._clocks:
-            _warn(
+            warn(
                 "watch: no histogram was recorded, as no optimizer that made a step holds a "
                 "parameter of the model; watch the model whose parameters the optimizer was given"
             )
@@ -191,7 +190,7 @@ class Watch:
             return
         known = isinstance(error, UsageError | _torch().cuda.OutOfMemoryError)
         details = "" if known else "\n" + "".join(traceback.format_exception(error)).rstrip()
-        _warn(f"watch: can't record a histogram: {error}; training goes on{details}")
+        warn(f"watch: can't record a histogram: {error}; training goes on{details}")
 
     def __enter__(self) -> Watch:
         return self
@@ -280,9 +279,3 @@ def _torch() -> Any:
     except ImportError as error:
         raise UsageError("run.watch needs PyTorch: pip install torch") from error
     return torch
-
-
-def _warn(line: str) -> None:
-    """Tell the user; standard error may lie on a disk that is full."""
-    with contextlib.suppress(OSError):
-        print(f"toolkit: {line}", file=sys.stderr)  # noqa: T201 - there is no other way

@@ -9,7 +9,6 @@ where no other key ends so. ``--seed=1``, as agents of sweeps write, is the same
 
 from __future__ import annotations
 
-import difflib
 import json
 import types
 import typing
@@ -28,6 +27,7 @@ from attrs import AttrsInstance
 from attrs import frozen
 
 from toolkit.errors import UsageError
+from toolkit.errors import did_you_mean
 
 LAYER_KEYS = ("preset", "config")
 HELP_WORDS = frozenset({"help", "-h", "--help"})
@@ -240,8 +240,7 @@ def _unknown(key: str, known: Mapping[str, Option]) -> str:
 
 def _hint(word: str, known: Iterable[str]) -> str:
     """Name the nearest valid word."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else " (`help` lists the keys)"
+    return did_you_mean(word, known, cutoff=0.5) or " (`help` lists the keys)"
 
 
 def _convert(setting: _Setting, target: Option) -> Any:

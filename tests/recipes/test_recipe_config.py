@@ -145,7 +145,7 @@ def test_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("model.layer=3", r"argument 'model.layer=3': .* did you mean 'model.layers'\?"),
+        ("model.layer=3", r"argument 'model.layer=3': .*did you mean 'model.layers'\?"),
         ("kind=gcn", r"argument 'kind=gcn': 'kind' may be any of model.kind, other.kind"),
         ("presett=deep", r"did you mean 'preset'\?"),
         ("zzz=3", r"there is no key 'zzz' \(`help` lists the keys\)"),
@@ -157,7 +157,7 @@ def test_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
         ("shuffled=yes", r"shuffled takes true or false, not 'yes'"),
         ("limit=x", r"limit takes a whole number, or none, not 'x'"),
         ("sizes=1,x", r"sizes takes a list, each item a whole number, not '1,x'"),
-        ("preset=dep", r"there is no preset 'dep'; did you mean 'deep'\?; presets: deep"),
+        ("preset=dep", r"there is no preset 'dep' \(did you mean 'deep'\?\); presets: deep"),
         ("verbose", r"argument 'verbose' is not key=value"),
         ("=3", r"argument '=3' is not key=value"),
         ("config=nowhere.yaml", r"nowhere.yaml: can't read the configuration"),

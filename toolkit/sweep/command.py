@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import frozen
 
+from toolkit.errors import did_you_mean
 from toolkit.sweep.located import Item
-from toolkit.sweep.located import nearest
 
 DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
 _ENV = "/usr/bin/env"
@@ -82,7 +82,7 @@ def _refuse_unknown_macros(item: Item, word: str) -> None:
         if name not in _MACROS:
             known = [*_MACROS, f"{_VARIABLE}NAME"]
             raise item.error(
-                f"there is no macro {match[0]}{nearest(name, known)}; the macros are "
+                f"there is no macro {match[0]}{did_you_mean(name, known)}; the macros are "
                 f"{', '.join(known)}; ${{{_VARIABLE}NAME}} is a variable of the environment"
             )
         if match[0] != word:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from toolkit.errors import UsageError
+from toolkit.errors import did_you_mean
 
 if TYPE_CHECKING:
     import yaml
@@ -71,19 +71,13 @@ class Item:
         """One of several texts."""
         known = list(known)
         if self.value not in known:
-            hint = nearest(str(self.value), known)
+            hint = did_you_mean(str(self.value), known)
             raise self.error(f"{name} is {self.shown()}{hint}; it can be {', '.join(known)}")
         return str(self.value)
 
     def shown(self) -> str:
         """The value in words of an error message."""
         return repr(self.value)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known word, if there is a near one."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def read(file: Path) -> Item:

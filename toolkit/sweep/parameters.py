@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from attrs import frozen
 
+from toolkit.errors import did_you_mean
 from toolkit.sweep.located import Item
-from toolkit.sweep.located import nearest
 from toolkit.sweep.space import REACH
 from toolkit.sweep.space import Choice
 from toolkit.sweep.space import Constant
@@ -262,7 +262,7 @@ def _domain(written: _Written) -> Domain:
         if key not in known:
             raise item.error(
                 f"parameter {written.name!r} with distribution {name} has no key {key!r}"
-                f"{nearest(key, known)}; it has {', '.join(known)}"
+                f"{did_you_mean(key, known)}; it has {', '.join(known)}"
             )
     for key in kind.required:
         if key not in written.fields:

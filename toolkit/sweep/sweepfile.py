@@ -11,11 +11,11 @@ from attrs import field
 from attrs import frozen
 
 from toolkit.errors import UsageError
+from toolkit.errors import did_you_mean
 from toolkit.sweep import command
 from toolkit.sweep import located
 from toolkit.sweep import parameters
 from toolkit.sweep.located import Item
-from toolkit.sweep.located import nearest
 from toolkit.sweep.space import Domain
 
 Method = Literal["grid", "random", "bayes"]
@@ -124,7 +124,7 @@ def _refuse_unknown(fields: Mapping[str, Item]) -> None:
             )
         if key not in (*_KNOWN, *_FOR_THE_SERVER):
             raise item.error(
-                f"a sweep has no key {key!r}{nearest(key, _KNOWN)}; it has {', '.join(_KNOWN)}"
+                f"a sweep has no key {key!r}{did_you_mean(key, _KNOWN)}; it has {', '.join(_KNOWN)}"
             )
 
 
@@ -143,7 +143,8 @@ def _metric(item: Item) -> Metric:
     for key, below in fields.items():
         if key not in known:
             raise below.error(
-                f"metric has no key {key!r} here{nearest(key, known)}; it has {', '.join(known)}"
+                f"metric has no key {key!r} here{did_you_mean(key, known)}; "
+                f"it has {', '.join(known)}"
             )
     if "name" not in fields:
         raise item.error("metric needs a name, as the run logs it")

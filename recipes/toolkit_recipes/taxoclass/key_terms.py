@@ -7,11 +7,11 @@ hold colons, and terms can't.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
 
+from toolkit.errors import did_you_mean
 from toolkit_recipes.taxoclass.rows import Row
 from toolkit_recipes.taxoclass.rows import read_lines
 from toolkit_recipes.taxoclass.rows import shorten
@@ -68,5 +68,5 @@ def _terms(row: Row) -> Terms:
 
 
 def _hint(word: str, ids: Mapping[str, int], names: Mapping[str, int]) -> str:
-    near = difflib.get_close_matches(word, [*names, *ids], n=1)
-    return f"; did you mean {near[0]!r}?" if near else " in labels.txt; give an id or a name of it"
+    near = did_you_mean(word, [*names, *ids])
+    return near or " in labels.txt; give an id or a name of it"

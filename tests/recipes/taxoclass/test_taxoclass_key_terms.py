@@ -45,7 +45,7 @@ def test_without_the_file_there_are_no_terms(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("wing, beak", r"line 2: no colon in 'wing, beak'; each line is `class: term,term`"),
-        ("animals: paw", r"line 2: there is no class 'animals'; did you mean 'animal'"),
+        ("animals: paw", r"line 2: there is no class 'animals' \(did you mean 'animal'"),
         ("animal: ratio 1:2", r"line 2: there is no class 'animal: ratio 1'"),
         ("xyz: paw", r"line 2: there is no class 'xyz' in labels.txt"),
         ("animal: , ", r"line 2: class 'animal' has no terms"),
