@@ -38,8 +38,11 @@ _DAMAGED = (OSError, ValueError, EOFError, RuntimeError, SafetensorError, pickle
 
 def content_key(*parts: Any) -> str:
     """Return the SHA-256 of JSON values: equal parts, equal key."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    total = hashlib.sha256()
+    # A piece at a time: the texts of a large corpus would be held twice more.
+    for piece in json.JSONEncoder(sort_keys=True, ensure_ascii=False).iterencode(parts):
+        total.update(piece.encode("utf-8"))
+    return total.hexdigest()
 
 
 def files_fingerprint(folder: Path, patterns: Iterable[str]) -> str:

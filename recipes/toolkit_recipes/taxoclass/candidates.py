@@ -15,18 +15,19 @@ that it kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from toolkit_recipes.taxoclass.chunks import CHUNK
+from toolkit_recipes.taxoclass.chunks import in_chunks
 from toolkit_recipes.taxoclass.pair_scores import PairScores
 from toolkit_recipes.taxoclass.pair_scores import PartialPairs
 from toolkit_recipes.taxoclass.pair_scores import with_family
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 
 ROOT_WIDTH = 2
-CHUNK = 4096
-"""Documents that walk at once; bounds the memory."""
 
 
 def find_candidates(scores: PairScores, taxonomy: Taxonomy) -> Tensor:
@@ -36,8 +37,7 @@ def find_candidates(scores: PairScores, taxonomy: Taxonomy) -> Tensor:
         scores: of pairs; negative scores count as 0 in the path score.
         taxonomy: a class with several parents joins at the first level where one of them is kept.
     """
-    rows = torch.arange(len(scores))
-    return torch.cat([_walk(chunk, scores, taxonomy) for chunk in torch.split(rows, CHUNK)])
+    return in_chunks(partial(_walk, pairs=scores, taxonomy=taxonomy), torch.arange(len(scores)))
 
 
 def complete_families(scores: PartialPairs, candidates: Tensor, taxonomy: Taxonomy) -> None:
@@ -48,9 +48,8 @@ def complete_families(scores: PartialPairs, candidates: Tensor, taxonomy: Taxono
         candidates: boolean [documents, classes].
         taxonomy: says who is whose parent and sibling.
     """
-    needed = with_family(candidates, taxonomy)
-    for rows in torch.split(torch.arange(len(needed)), CHUNK):
-        documents, classes = needed[rows].nonzero(as_tuple=True)
+    for rows in torch.split(torch.arange(len(candidates)), CHUNK):
+        documents, classes = with_family(candidates[rows], taxonomy).nonzero(as_tuple=True)
         scores.score(rows[documents], classes)
 
 

@@ -8,13 +8,13 @@ least in doubt.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
+from toolkit_recipes.taxoclass.chunks import CHUNK
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
-
-CHUNK = 4096
-"""Documents looked at together; bounds the memory."""
 
 
 def confidence(similarity: Tensor, taxonomy: Taxonomy) -> Tensor:
@@ -73,7 +73,9 @@ def mining_statistics(core: Tensor) -> dict[str, float]:
     }
 
 
-def find_core_classes_by_gap(scores: Tensor, taxonomy: Taxonomy, share: float) -> Tensor:
+def find_core_classes_by_gap(
+    scores: Tensor | Iterable[Tensor], taxonomy: Taxonomy, share: float
+) -> Tensor:
     """Return a core class for the documents whose best path is furthest ahead.
 
     The core class is the last one of the path from a root to a leaf with the highest mean score.
@@ -81,16 +83,18 @@ def find_core_classes_by_gap(scores: Tensor, taxonomy: Taxonomy, share: float) -
 
     Args:
         scores: [documents, classes], comparable between classes; those of the zero-shot classifier.
+            Or some documents after the others, none of which is held longer than it is looked at.
         taxonomy: of the classes.
         share: part of the documents, those with the largest gaps, that get a core class.
 
     Returns:
         boolean [documents, classes], at most one class per document.
     """
-    chunks = [_lead(chunk, taxonomy) for chunk in torch.split(scores, CHUNK)]
-    leaves, gaps = torch.cat([c[0] for c in chunks]), torch.cat([c[1] for c in chunks])
+    parts = torch.split(scores, CHUNK) if isinstance(scores, Tensor) else scores
+    leads = [_lead(part, taxonomy) for part in parts]
+    leaves, gaps = (torch.cat(of_parts) for of_parts in zip(*leads, strict=True))
     most_certain = gaps.argsort(descending=True, stable=True)[: round(share * len(gaps))]
-    core = torch.zeros_like(scores, dtype=torch.bool)
+    core = torch.zeros(len(gaps), len(taxonomy), dtype=torch.bool)
     core[most_certain, leaves[most_certain]] = True
     return core
 

@@ -8,6 +8,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from toolkit_recipes.taxoclass.chunks import in_chunks
 from toolkit_recipes.taxoclass.corpus import Corpus
 from toolkit_recipes.taxoclass.similarity import propagate
 from toolkit_recipes.taxoclass.taxonomy import Classes
@@ -53,9 +54,12 @@ def zero_shot_scores(
     Returns:
         [documents, classes].
     """
-    own = similarity - class_means
-    raised = propagate(own, taxonomy)
-    return torch.lerp(own, raised, propagation)
+
+    def classify(part: Tensor) -> Tensor:
+        own = part - class_means
+        return torch.lerp(own, propagate(own, taxonomy), propagation)
+
+    return in_chunks(classify, similarity)
 
 
 def decode(scores: Tensor, taxonomy: Taxonomy) -> Decoded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
 from toolkit_recipes.taxoclass.candidates import complete_families
 from toolkit_recipes.taxoclass.candidates import find_candidates
+from toolkit_recipes.taxoclass.class_views import mean_vectors
+from toolkit_recipes.taxoclass.class_views import view_texts
 from toolkit_recipes.taxoclass.corpus import Dataset
 from toolkit_recipes.taxoclass.encoder import TextEncoder
 from toolkit_recipes.taxoclass.encoder import find_encoder
@@ -30,6 +33,7 @@ from toolkit_recipes.taxoclass.similarity import propagate
 from toolkit_recipes.taxoclass.stages import Workplace
 
 PARTS = ("train", "test")
+KINDS = ("vectors", "scores", "candidates")
 NAME_ALONE = "{name}"
 """Template of a class text without any other words."""
 
@@ -80,8 +84,7 @@ class Part:
     @classmethod
     def of(cls, found: Mapping[str, Tensor], name: str) -> Part:
         """Take a part out of the tensors of :func:`compare`."""
-        vectors, scores = found.get(f"{name}.vectors"), found.get(f"{name}.scores")
-        return cls(vectors, scores, found.get(f"{name}.candidates"))
+        return cls(*(found.get(f"{name}.{kind}") for kind in KINDS))
 
     def joined(self, other: Part) -> Part:
         """Put further documents after these."""
@@ -90,6 +93,11 @@ class Part:
             _joined(self.scores, other.scores),
             _joined(self.candidates, other.candidates),
         )
+
+    def rows(self, chosen: slice) -> Part:
+        """Return a view of some of the documents."""
+        parts = (self.vectors, self.scores, self.candidates)
+        return Part(*(None if part is None else part[chosen] for part in parts))
 
 
 @frozen(eq=False)
@@ -110,7 +118,12 @@ class Evidence:
     def of(cls, found: Mapping[str, Tensor], *, transductive: bool) -> Evidence:
         """Take the tensors of :func:`compare` apart."""
         train, test = (Part.of(found, name) for name in PARTS)
-        corpus = train.joined(test) if transductive else train
+        corpus = train
+        if transductive:
+            # Views of the whole, as both may take hundreds of megabytes.
+            count = next(len(found[f"train.{name}"]) for name in KINDS if f"train.{name}" in found)
+            corpus = train.joined(test)
+            train, test = corpus.rows(slice(count)), corpus.rows(slice(count, None))
         return cls(found["classes"], found["names"], train, test, corpus)
 
     def similarity(self, part: Part) -> Tensor:
@@ -132,7 +145,7 @@ def evidence_key(
     parts: list[object] = [
         models.encoder.fingerprint(),
         [config.encoder.max_length, mixed_precision],
-        _class_texts(data, config),
+        view_texts(data.taxonomy, config.similarity.template),
         _class_names(data),
         [data.train.texts, data.test.texts],
     ]
@@ -174,7 +187,8 @@ def _encode(place: Workplace, data: Dataset, models: Models) -> Tensors:
     if config.similarity.template == NAME_ALONE:
         found["classes"] = found["names"].clone()
     else:
-        found["classes"] = encoder.encode(_class_texts(data, config), "class texts")
+        views = view_texts(data.taxonomy, config.similarity.template)
+        found["classes"] = mean_vectors(partial(encoder.encode, description="class texts"), views)
     if models.entailment is None or config.search.scores == "propagated":
         found["train.vectors"] = encoder.encode(data.train.texts, "train documents")
         found["test.vectors"] = encoder.encode(data.test.texts, "test documents")
@@ -195,7 +209,8 @@ def _entail(
     ``classes``, each raised to its best descendant's.
     """
     accelerator, config, taxonomy = place.accelerator, place.config, data.taxonomy
-    documents, texts = [*data.train.texts, *data.test.texts], _class_texts(data, config)
+    documents = [*data.train.texts, *data.test.texts]
+    (texts,) = view_texts(taxonomy, config.similarity.template)
     key = _model_key(files, config, accelerator.mixed_precision)
     with open_cache(folder, key, documents, texts, accelerator) as cache:
         model, reporter = EntailmentModel.load(files.folder), place.journal.reporter
@@ -215,11 +230,6 @@ def _entail(
 def _model_key(files: ModelFiles, config: TaxoClassConfig, mixed_precision: str) -> str:
     """Key of all but the texts that P(entailment) of a pair depends on."""
     return content_key(files.fingerprint(), config.similarity.max_length, mixed_precision)
-
-
-def _class_texts(data: Dataset, config: TaxoClassConfig) -> list[str]:
-    taxonomy = data.taxonomy
-    return class_texts(taxonomy.names, config.similarity.template, taxonomy.terms)
 
 
 def _class_names(data: Dataset) -> list[str]:

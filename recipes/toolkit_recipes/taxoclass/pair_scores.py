@@ -14,6 +14,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from toolkit_recipes.taxoclass.chunks import CHUNK
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 
 UNSCORED = float("nan")
@@ -109,3 +110,13 @@ def known_or_zero(scores: Tensor) -> Tensor:
     as one that the document doesn't belong to.
     """
     return scores.nan_to_num(nan=0.0)
+
+
+def class_means(scores: Tensor) -> Tensor:
+    """Return the mean score of each class over all documents [classes].
+
+    Args:
+        scores: [documents, classes]; a pair that was never scored counts as 0.
+    """
+    sums = (known_or_zero(part).double().sum(dim=0) for part in torch.split(scores, CHUNK))
+    return (torch.stack(list(sums)).sum(dim=0) / len(scores)).to(scores.dtype)

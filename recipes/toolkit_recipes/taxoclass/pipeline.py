@@ -42,6 +42,7 @@ from toolkit_recipes.taxoclass.model_files import ARTIFACT
 from toolkit_recipes.taxoclass.model_files import SavedModel
 from toolkit_recipes.taxoclass.model_files import ZeroShot
 from toolkit_recipes.taxoclass.model_files import save
+from toolkit_recipes.taxoclass.pair_scores import class_means
 from toolkit_recipes.taxoclass.pair_scores import known_or_zero
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
 from toolkit_recipes.taxoclass.stages import Workplace
@@ -149,7 +150,7 @@ class Pipeline:
     def zero_shot(self, evidence: Evidence) -> Decoded:
         """Classify the test documents untrained; a pair without a similarity counts as 0."""
         similarity = known_or_zero(evidence.similarity(evidence.test))
-        means = known_or_zero(evidence.similarity(evidence.corpus)).mean(dim=0)
+        means = class_means(evidence.similarity(evidence.corpus))
         taxonomy = self.data.taxonomy
         found = zero_shot_scores(similarity, means, taxonomy, self.config.decode.propagation)
         return decode(found, taxonomy)

@@ -24,6 +24,8 @@ _BELOW_ONE = validators.and_(validators.ge(0), validators.lt(1))
 _POSITIVE = validators.gt(0)
 _AT_LEAST_ONE = validators.ge(1)
 _STAGES = range(1, 5)
+SEPARATOR = "|"
+"""Between the texts that stand for one class."""
 _LAST_LAYERS = re.compile(r"last_layers=([1-9][0-9]{0,8})")
 
 
@@ -41,8 +43,10 @@ def _is_trained_part(_instance: object, attribute: Attribute[Any], value: str) -
 
 
 def _has_name(_instance: object, attribute: Attribute[Any], value: str) -> None:
-    if "{name}" not in value:
-        raise ValueError(f"'{attribute.name}' must contain {{name}}, where the class name goes")
+    if not all("{name}" in text or "{path}" in text for text in value.split(SEPARATOR)):
+        raise ValueError(
+            f"'{attribute.name}' must contain {{name}}, where the class name goes, or {{path}}"
+        )
 
 
 @frozen
@@ -67,7 +71,12 @@ class SimilarityConfig:
         "how documents and classes are compared: cosine of their vectors; or probability, by a "
         "language inference model, that the document entails the class text (the paper)",
     )
-    template: str = option("{name}", "text that stands for a class", check=_has_name)
+    template: str = option(
+        "{name}",
+        "text that stands for a class, with {name}, {path}, {parent}, {children}; embedding: "
+        "several, separated by |, whose vectors are averaged",
+        check=_has_name,
+    )
     model: str = option(
         "FacebookAI/roberta-large-mnli",
         "entailment: folder or Hugging Face name of the language inference model",
@@ -316,9 +325,15 @@ def check_together(config: TaxoClassConfig) -> None:
     it, some seventy passes for each document, to mix what it says with a classifier's scores.
 
     Raises:
-        UsageError: entailment is to be mixed with the scores of a trained classifier.
+        UsageError: entailment is to be mixed with the scores of a trained classifier, or asked
+            about several texts per class.
     """
-    weight = config.decode.zero_shot_weight
+    weight, template = config.decode.zero_shot_weight, config.similarity.template
+    if config.similarity.backend == "entailment" and SEPARATOR in template:
+        raise UsageError(
+            f"similarity.backend=entailment with similarity.template={template!r}: a document may "
+            "entail one text per class, and these are several; give one"
+        )
     if config.similarity.backend == "entailment" and weight > 0:
         raise UsageError(
             f"similarity.backend=entailment with decode.zero_shot_weight={weight}: entailment "

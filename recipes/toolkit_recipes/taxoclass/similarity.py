@@ -7,11 +7,15 @@ their similarity is the cosine of the two vectors.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from toolkit_recipes.taxoclass.chunks import CHUNK
+from toolkit_recipes.taxoclass.chunks import in_chunks
 from toolkit_recipes.taxoclass.key_terms import Terms
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 
@@ -41,9 +45,12 @@ def cosine_similarity(documents: Tensor, classes: Tensor) -> Tensor:
     Returns:
         [documents, classes] in single precision, each in [-1, 1].
     """
-    documents = torch.nn.functional.normalize(documents.float(), dim=1)
     classes = torch.nn.functional.normalize(classes.float(), dim=1)
-    return (documents @ classes.T).clamp(-1, 1)
+
+    def compare(part: Tensor) -> Tensor:
+        return (torch.nn.functional.normalize(part.float(), dim=1) @ classes.T).clamp_(-1, 1)
+
+    return in_chunks(compare, documents)
 
 
 def similarity_statistics(similarity: Tensor) -> dict[str, float]:
@@ -52,12 +59,15 @@ def similarity_statistics(similarity: Tensor) -> dict[str, float]:
     Args:
         similarity: [documents, classes], NaN where a pair was never scored; those don't count.
     """
-    values = similarity[~similarity.isnan()].double()
+    parts = [_sums(values) for values in _known(similarity)]
+    count, total = sum(p[0] for p in parts), math.fsum(p[1] for p in parts)
+    mean = total / count
+    squares = math.fsum((v - mean).square().sum().item() for v in _known(similarity))
     return {
-        "stage1/similarity_min": values.min().item(),
-        "stage1/similarity_max": values.max().item(),
-        "stage1/similarity_mean": values.mean().item(),
-        "stage1/similarity_std": values.std(correction=0).item(),
+        "stage1/similarity_min": min(p[2] for p in parts),
+        "stage1/similarity_max": max(p[3] for p in parts),
+        "stage1/similarity_mean": mean,
+        "stage1/similarity_std": math.sqrt(squares / count),
     }
 
 
@@ -80,3 +90,16 @@ def propagate(scores: Tensor, taxonomy: Taxonomy) -> Tensor:
             below = raised[:, list(taxonomy.children[c])].amax(dim=1)
             raised[:, c] = torch.maximum(raised[:, c], below)
     return raised
+
+
+def _known(similarity: Tensor) -> Iterator[Tensor]:
+    """Yield the scores that are there, some documents at a time, in double precision."""
+    for part in torch.split(similarity, CHUNK):
+        values = part[~part.isnan()].double()
+        if len(values):
+            yield values
+
+
+def _sums(values: Tensor) -> tuple[int, float, float, float]:
+    """Return how many values there are, their sum, the least and the greatest."""
+    return len(values), values.sum().item(), values.min().item(), values.max().item()

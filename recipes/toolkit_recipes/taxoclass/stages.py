@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -19,6 +21,8 @@ from toolkit_recipes.storage import Checkpoints
 from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
 from toolkit_recipes.taxoclass.candidates import find_candidates
+from toolkit_recipes.taxoclass.chunks import CHUNK
+from toolkit_recipes.taxoclass.chunks import in_chunks
 from toolkit_recipes.taxoclass.class_encoder import both_directions
 from toolkit_recipes.taxoclass.classifier import TaxoClassifier
 from toolkit_recipes.taxoclass.classifier import centred
@@ -36,6 +40,7 @@ from toolkit_recipes.taxoclass.learner import VectorDocuments
 from toolkit_recipes.taxoclass.learner import learned_weights
 from toolkit_recipes.taxoclass.learner import predict
 from toolkit_recipes.taxoclass.pair_scores import DensePairs
+from toolkit_recipes.taxoclass.pair_scores import class_means
 from toolkit_recipes.taxoclass.pair_scores import known_or_zero
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
 from toolkit_recipes.taxoclass.pretrained import POOLER
@@ -89,13 +94,12 @@ def mine_core_classes(
         config: which rule, and what the search walks on.
     """
     if config.mining.rule == "gap":
-        scores = mining_scores(similarity, taxonomy, config)
+        scores = map(_zero_shot(similarity, taxonomy, config), torch.split(similarity, CHUNK))
         return find_core_classes_by_gap(scores, taxonomy, config.mining.share)
     if candidates is None:
-        is_raised = config.search.scores == "propagated"
-        scores = propagate(similarity, taxonomy) if is_raised else similarity
-        candidates = find_candidates(DensePairs(scores), taxonomy)
-    return find_core_classes(confidence(similarity, taxonomy), candidates)
+        candidates = in_chunks(partial(_search, taxonomy=taxonomy, config=config), similarity)
+    conf = in_chunks(partial(confidence, taxonomy=taxonomy), similarity)
+    return find_core_classes(conf, candidates)
 
 
 def mining_scores(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig) -> Tensor:
@@ -103,8 +107,25 @@ def mining_scores(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfi
 
     A pair without a similarity counts as 0, also in the mean of its class.
     """
-    known = known_or_zero(similarity)
-    return zero_shot_scores(known, known.mean(dim=0), taxonomy, config.decode.propagation)
+    return in_chunks(_zero_shot(similarity, taxonomy, config), similarity)
+
+
+def _zero_shot(
+    similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig
+) -> Callable[[Tensor], Tensor]:
+    """Return what scores some of the documents, by the class means of all of them."""
+    means = class_means(similarity)
+
+    def classify(part: Tensor) -> Tensor:
+        return zero_shot_scores(known_or_zero(part), means, taxonomy, config.decode.propagation)
+
+    return classify
+
+
+def _search(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig) -> Tensor:
+    is_raised = config.search.scores == "propagated"
+    scores = propagate(similarity, taxonomy) if is_raised else similarity
+    return find_candidates(DensePairs(scores), taxonomy)
 
 
 def build_classifier(
