@@ -106,6 +106,15 @@ def load(kind: type[C], arguments: Sequence[str], presets: Mapping[str, Callable
     return _override(base, settings)
 
 
+def changed(config: C, arguments: Sequence[str]) -> C:
+    """Return a configuration with some keys changed, given as on the command line.
+
+    Raises:
+        UsageError: unknown key, or a value of the wrong type or range.
+    """
+    return _override(config, _split(arguments))
+
+
 def help_text(config: AttrsInstance, presets: Mapping[str, Callable[[], Any]]) -> str:
     """Describe every preset and key, one or two lines each."""
     usage = "[config=FILE] [key=value ...]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from toolkit_recipes.config import as_dict
 from toolkit_recipes.model_hub import ModelFiles
 from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
@@ -23,6 +25,7 @@ from toolkit_recipes.taxoclass.encoder import find_encoder
 from toolkit_recipes.taxoclass.entailment import EntailmentModel
 from toolkit_recipes.taxoclass.entailment import EntailmentPairs
 from toolkit_recipes.taxoclass.entailment import find_entailment_model
+from toolkit_recipes.taxoclass.key_terms import Terms
 from toolkit_recipes.taxoclass.pair_cache import open_cache
 from toolkit_recipes.taxoclass.pair_scores import DensePairs
 from toolkit_recipes.taxoclass.pair_scores import PartialPairs
@@ -31,6 +34,11 @@ from toolkit_recipes.taxoclass.similarity import class_texts
 from toolkit_recipes.taxoclass.similarity import cosine_similarity
 from toolkit_recipes.taxoclass.similarity import propagate
 from toolkit_recipes.taxoclass.stages import Workplace
+from toolkit_recipes.taxoclass.stages import mine_core_classes
+from toolkit_recipes.taxoclass.stages import mining_scores
+from toolkit_recipes.taxoclass.targets import POSITIVE
+from toolkit_recipes.taxoclass.targets import build_targets
+from toolkit_recipes.taxoclass.term_mining import mine_terms
 
 PARTS = ("train", "test")
 KINDS = ("vectors", "scores", "candidates")
@@ -149,6 +157,10 @@ def evidence_key(
         _class_names(data),
         [data.train.texts, data.test.texts],
     ]
+    if config.similarity.mined_terms:
+        terms = (config.similarity.mined_terms, config.similarity.terms_weight)
+        parts += [terms, as_dict(config)["mining"], config.decode.propagation]
+        parts += [data.taxonomy.parents, config.transductive]
     if models.entailment is not None:
         parts += [_model_key(models.entailment, config, mixed_precision)]
         parts += [config.search.scores, data.taxonomy.parents]
@@ -168,7 +180,13 @@ def compare(place: Workplace, data: Dataset, models: Models, cache: Path | None)
         ``classes``, ``names``, and for train and test what :class:`Part` has, as
         ``train.vectors``.
     """
-    found = _encode(place, data, models)
+    config, journal = place.config, place.journal
+    encoder = TextEncoder(models.encoder, config.encoder, place.accelerator, journal.reporter)
+    found = _encode(encoder, data, config, models)
+    if config.similarity.mined_terms:
+        terms = _mined_terms(found, data, config)
+        journal.run.log_dict(dict(zip(data.taxonomy.ids, terms, strict=True)), "mined_terms.json")
+        found["classes"] = _beside_terms(found["classes"], encoder, data, terms, config)
     if models.entailment is None:
         return found
     is_walked = place.config.search.scores == "propagated"
@@ -180,9 +198,9 @@ def compare(place: Workplace, data: Dataset, models: Models, cache: Path | None)
     return found
 
 
-def _encode(place: Workplace, data: Dataset, models: Models) -> Tensors:
-    config = place.config
-    encoder = TextEncoder(models.encoder, config.encoder, place.accelerator, place.journal.reporter)
+def _encode(
+    encoder: TextEncoder, data: Dataset, config: TaxoClassConfig, models: Models
+) -> Tensors:
     found = {"names": encoder.encode(_class_names(data), "class names")}
     if config.similarity.template == NAME_ALONE:
         found["classes"] = found["names"].clone()
@@ -193,6 +211,32 @@ def _encode(place: Workplace, data: Dataset, models: Models) -> Tensors:
         found["train.vectors"] = encoder.encode(data.train.texts, "train documents")
         found["test.vectors"] = encoder.encode(data.test.texts, "test documents")
     return found
+
+
+def _mined_terms(found: Tensors, data: Dataset, config: TaxoClassConfig) -> list[Terms]:
+    """Mine terms from the documents that stage 2 would give core classes as things stand."""
+    parts = PARTS if config.transductive else PARTS[:1]
+    vectors = torch.cat([found[f"{part}.vectors"] for part in parts])
+    texts = [text for part in parts for text in getattr(data, part).texts]
+    similarity, taxonomy = cosine_similarity(vectors, found["classes"]), data.taxonomy
+    core = mine_core_classes(similarity, None, taxonomy, config)
+    scores = mining_scores(similarity, taxonomy, config)
+    targets = build_targets(core, taxonomy, config.mining.closure, scores)
+    return mine_terms(texts, targets == POSITIVE, config.similarity.mined_terms)
+
+
+def _beside_terms(
+    classes: Tensor,
+    encoder: TextEncoder,
+    data: Dataset,
+    terms: Sequence[Terms],
+    config: TaxoClassConfig,
+) -> Tensor:
+    """Return class vectors moved towards those of the names with their mined terms."""
+    texts = class_texts(data.taxonomy.names, NAME_ALONE, terms)
+    vectors = encoder.encode(texts, "class names with mined terms")
+    mixed = torch.lerp(classes, vectors, config.similarity.terms_weight)
+    return torch.nn.functional.normalize(mixed, dim=1)
 
 
 def _entail(

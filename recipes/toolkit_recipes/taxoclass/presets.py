@@ -26,6 +26,10 @@ _AT_LEAST_ONE = validators.ge(1)
 _STAGES = range(1, 5)
 SEPARATOR = "|"
 """Between the texts that stand for one class."""
+BEST_VIEWS = (
+    "{name} | {path} | {name}, {parent} | {name}: {children} | this example is {name} | "
+    "this product is about {name} | a text about {name} | what is {name}?"
+)
 _LAST_LAYERS = re.compile(r"last_layers=([1-9][0-9]{0,8})")
 
 
@@ -77,6 +81,15 @@ class SimilarityConfig:
         "several, separated by |, whose vectors are averaged",
         check=_has_name,
     )
+    mined_terms: int = option(
+        0,
+        "terms that are mined for each class from the documents nearest to it, and put beside its "
+        "name; 0: none",
+        check=validators.ge(0),
+    )
+    terms_weight: float = option(
+        0.33, "part of the name with mined terms in the vector of a class", check=_PART
+    )
     model: str = option(
         "FacebookAI/roberta-large-mnli",
         "entailment: folder or Hugging Face name of the language inference model",
@@ -102,10 +115,14 @@ class SearchConfig:
 class MiningConfig:
     """Stage 2: core classes."""
 
-    rule: Literal["paper", "gap"] = option(
+    rule: Literal["paper", "confidence", "gap"] = option(
         "gap",
-        "paper: candidates above the median confidence of their class; gap: the last class of the "
-        "best path, of the documents where that path is furthest ahead",
+        "paper: candidates above the median confidence of their class; confidence: those of them "
+        "above a minimum as well; gap: the last class of the best path, of the documents where "
+        "that path is furthest ahead",
+    )
+    min_confidence: float = option(
+        0.0, "confidence: how much more similar than its family a class must be at least"
     )
     share: float = option(
         0.75,
@@ -144,8 +161,8 @@ class ClassifierConfig:
     gnn: Literal["gcn", "gat", "sage"] = option("gcn", "kind of graph network over the classes")
     gnn_num_layers: int = option(
         1,
-        "layers of the graph network",
-        check=validators.in_(range(1, 9)),
+        "layers of the graph network; 0: none",
+        check=validators.in_(range(9)),
         aliases=("gnn.layers",),
     )
     gnn_hidden_dim: int = option(
@@ -268,6 +285,14 @@ def quick() -> TaxoClassConfig:
     return TaxoClassConfig()
 
 
+def best() -> TaxoClassConfig:
+    """As quick, with several views of each class and mined terms: best on both corpora measured."""
+    return TaxoClassConfig(
+        similarity=SimilarityConfig(template=BEST_VIEWS, mined_terms=10),
+        decode=DecodeConfig(propagation=0.75),
+    )
+
+
 def thorough() -> TaxoClassConfig:
     """As quick, with longer texts and an encoder that learns: hours without a GPU."""
     return TaxoClassConfig(
@@ -326,8 +351,17 @@ def check_together(config: TaxoClassConfig) -> None:
 
     Raises:
         UsageError: entailment is to be mixed with the scores of a trained classifier, or asked
-            about several texts per class.
+            about several texts per class; or terms are to be mined without document vectors.
     """
+    if (
+        config.similarity.backend == "entailment"
+        and config.similarity.mined_terms
+        and config.search.scores != "propagated"
+    ):
+        raise UsageError(
+            f"similarity.mined_terms={config.similarity.mined_terms}: terms are mined by the "
+            "vectors of documents, and this walks on entailment alone; set search.scores=propagated"
+        )
     weight, template = config.decode.zero_shot_weight, config.similarity.template
     if config.similarity.backend == "entailment" and SEPARATOR in template:
         raise UsageError(
@@ -344,6 +378,7 @@ def check_together(config: TaxoClassConfig) -> None:
 
 PRESETS: Mapping[str, Callable[[], TaxoClassConfig]] = {
     "quick": quick,
+    "best": best,
     "thorough": thorough,
     "paper": paper,
     "original": original,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -99,7 +100,10 @@ def mine_core_classes(
     if candidates is None:
         candidates = in_chunks(partial(_search, taxonomy=taxonomy, config=config), similarity)
     conf = in_chunks(partial(confidence, taxonomy=taxonomy), similarity)
-    return find_core_classes(conf, candidates)
+    is_strict = config.mining.rule == "confidence"
+    return find_core_classes(
+        conf, candidates, config.mining.min_confidence if is_strict else -math.inf
+    )
 
 
 def mining_scores(similarity: Tensor, taxonomy: Taxonomy, config: TaxoClassConfig) -> Tensor:
