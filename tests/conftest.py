@@ -17,6 +17,9 @@ from toolkit import rundir
 from toolkit.rundir import RunDir
 from toolkit.runinfo import RunInfo
 
+# A distribution with tests of its own, which tests/plugins/test_example_plugin.py installs and runs.
+collect_ignore = ["example_plugin"]
+
 # How long an example takes says more of what else the machine does than of what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

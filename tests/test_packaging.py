@@ -76,9 +76,13 @@ def test_imports_are_light(code: str) -> None:
         ("runs", "--help"),
         ("runs", "list", "--help"),
         ("runs", "show", "--help"),
+        ("runs", "compare", "--help"),
         ("sweep", "--help"),
         ("sync", "--help"),
         ("plugins", "list"),
+        ("plugins", "show", "--help"),
+        ("plugins", "check", "--help"),
+        ("plugins", "new", "--help"),
     ],
 )
 def test_command_line_answers(words: tuple[str, ...]) -> None:

@@ -40,9 +40,9 @@ def correct(folder: Path) -> int:
         raise UsageError(f"{folder} is no folder of a W&B run: there is no .wandb file in it")
     (path,) = found
     content = path.read_bytes()
-    records = list(_records(content))
-    corrected = [_corrected(record, folder) for record in records]
-    changes = sum(old is not new for old, new in zip(records, corrected, strict=True))
+    whole = list(records(content))
+    corrected = [_corrected(record, folder) for record in whole]
+    changes = sum(old is not new for old, new in zip(whole, corrected, strict=True))
     if changes:
         draft = path.with_suffix(".new")
         draft.write_bytes(content[:_FILE_HEADER] + b"".join(_chunks(corrected)))
@@ -64,7 +64,7 @@ def _corrected(record: bytes, folder: Path) -> bytes:
     return parsed.SerializeToString() if is_changed else record
 
 
-def _records(content: bytes) -> Iterator[bytes]:
+def records(content: bytes) -> Iterator[bytes]:
     """Every record that is whole."""
     place, record = _FILE_HEADER, b""
     while place + _CHUNK.size <= len(content):

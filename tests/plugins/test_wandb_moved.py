@@ -43,14 +43,14 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def test_records_are_written_as_they_are_read(records: list[bytes]) -> None:
     """Of any size: within a block, up to its very end, and over several."""
     content = HEADER + b"".join(moved._chunks(records))
-    assert list(moved._records(content)) == records
+    assert list(moved.records(content)) == records
 
 
 def test_a_torn_end_is_left_out() -> None:
     """What a crash has cut ends the run's records; what comes before it is whole."""
     content = HEADER + b"".join(moved._chunks([b"first", b"second"]))
     for cut in range(1, len(b"second") + 1):
-        assert list(moved._records(content[:-cut])) == [b"first"]
+        assert list(moved.records(content[:-cut])) == [b"first"]
 
 
 def test_a_copied_run_has_its_artifacts_again(tmp_path: Path) -> None:

@@ -61,11 +61,11 @@ with toolkit.start_run() as run:
 @pytest.fixture
 def third_party(install: Installer) -> dict[str, str]:
     """An environment in which other people's distributions are installed."""
-    return {"PYTHONPATH": install("example_plugin", "faulty_plugin", "broken_plugin")}
+    return {"PYTHONPATH": install("file_plugin", "faulty_plugin", "broken_plugin")}
 
 
 def told(bench: Bench, folder: str = "tracked") -> dict[str, Any]:
-    """What a tracker of the example distribution has written about the only run."""
+    """What the tracker that writes files has written about the only run."""
     path = bench.folder / folder / f"{bench.only_run().path.name}.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
@@ -167,7 +167,7 @@ def test_wrong_choice_starts_nothing(
 
 def test_rivals_are_refused(bench: Bench, install: Installer) -> None:
     """Two distributions that claim one name are refused, both named, neither imported."""
-    env = {"PYTHONPATH": install("example_plugin", "rival_plugin")}
+    env = {"PYTHONPATH": install("file_plugin", "rival_plugin")}
     done = bench.track(THREE_STEPS, "--backend", "file", env=env)
 
     assert done.returncode == 2

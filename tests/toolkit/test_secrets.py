@@ -46,7 +46,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_secret_is_nowhere(bench: Bench, install: Installer, way: str) -> None:
     """Params, tags, summary, texts, options and console: masked before they are written."""
-    env = {"SOME_API_KEY": SECRET, "PYTHONPATH": install("example_plugin")}
+    env = {"SOME_API_KEY": SECRET, "PYTHONPATH": install("file_plugin")}
     code = WAYS[way].replace("%s", SECRET)
     bench.track(code, "--backend", "file", env=env)
 
@@ -56,7 +56,7 @@ def test_secret_is_nowhere(bench: Bench, install: Installer, way: str) -> None:
 
 def test_options_of_the_command_line(bench: Bench, install: Installer) -> None:
     """A secret option reaches the courier and no file, nor does one among the command's words."""
-    env = {"PYTHONPATH": install("example_plugin")}
+    env = {"PYTHONPATH": install("file_plugin")}
     option = f"file.note=http://user:{SECRET}@host"
     done = bench.toolkit(
         "track",

@@ -13,7 +13,7 @@ from toolkit import __version__
 from toolkit.errors import UsageError
 
 _COMMANDS = {
-    "plugins": "Trackers that are installed here.",
+    "plugins": "Trackers that are installed here, and new ones.",
     "runs": "Look at recorded runs.",
     "sweep": "Search for hyper-parameters, every trial a tracked run.",
     "sync": "Deliver what is still owed, or tell a run to another backend.",

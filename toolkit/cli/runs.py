@@ -13,10 +13,15 @@ import click
 
 from toolkit import recorded
 from toolkit import rundir
+from toolkit.cli import compare
+from toolkit.cli.shown import duration
+from toolkit.cli.shown import json_option
+from toolkit.cli.shown import runs_dir_option
+from toolkit.cli.shown import short
+from toolkit.cli.shown import status
 from toolkit.recorded import Recorded
 from toolkit.tracker import flatten
 
-_SHORT = 60
 _COLUMNS = ("id", "project", "name", "status", "started", "took", "told to")
 
 
@@ -25,18 +30,12 @@ def command() -> None:
     """Look at recorded runs."""
 
 
-def _runs_dir_option(function: Any) -> Any:
-    text = "Folder of the runs (TOOLKIT_RUNS_DIR, ./runs)."
-    return click.option("--runs-dir", metavar="DIR", help=text)(function)
-
-
-def _json_option(function: Any) -> Any:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+command.add_command(compare.command)
 
 
 @command.command("list")
-@_runs_dir_option
-@_json_option
+@runs_dir_option
+@json_option
 def list_runs(runs_dir: str | None, as_json: bool) -> None:
     """List the runs, newest first."""
     home = rundir.runs_dir(runs_dir, os.environ)
@@ -52,8 +51,8 @@ def list_runs(runs_dir: str | None, as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("run_id", metavar="RUN")
-@_runs_dir_option
-@_json_option
+@runs_dir_option
+@json_option
 def show(run_id: str, runs_dir: str | None, as_json: bool) -> None:
     """Show what one run is and what it has recorded."""
     home = rundir.runs_dir(runs_dir, os.environ)
@@ -63,16 +62,16 @@ def show(run_id: str, runs_dir: str | None, as_json: bool) -> None:
         click.echo(json.dumps({**_row(found), **_values(found)}, indent=2))
         return
     _print_table(("run", str(run.path)), _facts(found))
-    _print_section("params", ((k, _short(v)) for k, v in flatten(found.params)))
+    _print_section("params", ((k, short(v)) for k, v in flatten(found.params)))
     _print_section(
         "metrics",
         (
-            (key, f"{point.value:.6g}", _short(point.step), str(point.count))
+            (key, f"{point.value:.6g}", short(point.step), str(point.count))
             for key, point in sorted(found.metrics.items())
         ),
         ("last", "step", "points"),
     )
-    _print_section("summary", ((k, _short(v)) for k, v in found.summary.items()))
+    _print_section("summary", ((k, short(v)) for k, v in found.summary.items()))
     _print_section("tags", found.tags.items())
     _print_section(
         "artifacts",
@@ -81,7 +80,7 @@ def show(run_id: str, runs_dir: str | None, as_json: bool) -> None:
     )
     _print_section(
         "media",
-        ((m.name, m.kind, _short(m.step), str(m.count), m.file or "") for m in found.media),
+        ((m.name, m.kind, short(m.step), str(m.count), m.file or "") for m in found.media),
         ("kind", "step", "count", "latest"),
     )
 
@@ -129,10 +128,6 @@ def _values(run: Recorded) -> dict[str, Any]:
     }
 
 
-def _status(run: Recorded) -> str:
-    return f"running on {run.info.host.name}?" if run.life.state == "ELSEWHERE" else run.life.state
-
-
 def _cells(run: Recorded) -> tuple[str, ...]:
     end = run.life.ended.time if run.life.ended else time.time()
     told = ", ".join(
@@ -140,14 +135,8 @@ def _cells(run: Recorded) -> tuple[str, ...]:
     )
     name = "" if run.info.name is None else run.info.name
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.info.created))
-    took = _duration(end - run.info.created)
-    return (run.info.id, run.info.project_name, name, _status(run), started, took, told)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+    took = duration(end - run.info.created)
+    return (run.info.id, run.info.project_name, name, status(run), started, took, told)
 
 
 def _facts(run: Recorded) -> Iterable[tuple[str, str]]:
@@ -160,11 +149,6 @@ def _facts(run: Recorded) -> Iterable[tuple[str, str]]:
             yield state.backend, state.link.url or state.link.view or state.link.id
         if state.problem:
             yield f"{state.backend}: problem", state.problem
-
-
-def _short(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
 
 
 def _print_section(

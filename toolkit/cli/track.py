@@ -19,6 +19,8 @@ from toolkit import lifecycle
 from toolkit import options
 from toolkit import rundir
 from toolkit import start
+from toolkit.cli import beside
+from toolkit.cli import events as spoken_events
 from toolkit.console import ConsoleRecorder
 from toolkit.errors import UsageError
 from toolkit.events import Console
@@ -53,6 +55,19 @@ class Described:
 @click.option("--group", help="Runs to compare with.")
 @click.option("--tag", "tags", multiple=True, help="A label; may be given again.")
 @click.option("--resume", metavar="RUN_ID", help="Go on with this run.")
+@click.option(
+    "--events",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Follow events in this file, until it ends with `left`, or with the COMMAND.",
+)
+@click.option(
+    "--until-exit",
+    "writer",
+    type=click.IntRange(min=1),
+    metavar="PID",
+    help="Follow --events FILE until this process is gone.",
+)
 @click.option("--runs-dir", metavar="DIR", help="Folder of the runs (TOOLKIT_RUNS_DIR, ./runs).")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -63,19 +78,20 @@ def command(
     group: str | None,
     tags: tuple[str, ...],
     resume: str | None,
+    events: Path | None,
+    writer: int | None,
     runs_dir: str | None,
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND as a tracked run: `toolkit track --backend mlflow -- python train.py`.
 
-    The command's exit code is passed on, whatever becomes of the delivery.
+    The command's exit code is passed on, whatever becomes of the delivery. Without a COMMAND,
+    events come as lines of JSON from standard input, or from --events FILE.
     """
-    if not command:
-        raise click.UsageError("no COMMAND given; put it after `--`")
-    if shutil.which(command[0]) is None:
-        raise UsageError(f"there is no command {command[0]!r}; is it on PATH and executable?")
+    _check(command, events, writer)
     if os.environ.get("TOOLKIT_DISABLED") == "1":
-        os.execvp(command[0], command)  # noqa: S606 - the user's own command
+        _run_untracked(command, events)
+        return
     chosen = _chosen(backends, settings, os.environ)
     home = rundir.runs_dir(runs_dir, os.environ)
     run = (
@@ -86,7 +102,29 @@ def command(
     if resume and not chosen:
         chosen = start.remembered_backends(run)
     owner = Owner(run, chosen, lambda line: click.echo(line, err=True))
-    sys.exit(_supervise(owner, command))
+    sys.exit(_supervise(owner, command, events) if command else _hear(owner, events, writer))
+
+
+def _check(command: tuple[str, ...], events: Path | None, writer: int | None) -> None:
+    """Refuse what can't be run, before anything is started."""
+    if command and shutil.which(command[0]) is None:
+        raise UsageError(f"there is no command {command[0]!r}; is it on PATH and executable?")
+    if writer and (command or not events):
+        raise click.UsageError("--until-exit goes with --events FILE, and without a COMMAND")
+    if command and events:
+        beside.refuse_content(events)
+    if not (command or events or spoken_events.can_come_in()):
+        raise click.UsageError(
+            "no COMMAND given; put it after `--`, or let events come in: PROGRAM | toolkit track"
+        )
+
+
+def _run_untracked(command: tuple[str, ...], events: Path | None) -> None:
+    if command:
+        os.environ[beside.VARIABLE] = os.devnull
+        os.execvp(command[0], command)  # noqa: S606 - the user's own command
+    if not events:
+        spoken_events.discard()
 
 
 def _chosen(
@@ -113,7 +151,7 @@ def _created(home: Path, command: tuple[str, ...], said: Described) -> RunDir:
     redactor = Redactor.from_environment(os.environ)
     outer = os.environ.get("TOOLKIT_RUN")
     info = start.new_info(
-        redactor.command(command),
+        redactor.command(command or ("toolkit", *sys.argv[1:])),
         os.environ,
         parent=Path(outer).name if outer else None,
         project=said.project,
@@ -130,31 +168,51 @@ def _resumed(home: Path, run_id: str) -> RunDir:
     return run
 
 
-def _supervise(owner: Owner, command: tuple[str, ...]) -> int:
+def _hear(owner: Owner, events: Path | None, writer: int | None) -> int:
+    """Record events that come from outside, to their end; the exit code."""
+    console = ConsoleRecorder(owner.record, owner.redactor, _console_end(owner.run))
+    source = spoken_events.File(events, writer) if events else spoken_events.Pipe()
+    return spoken_events.supervise(owner, source, str(events or "standard input"), console)
+
+
+def _supervise(owner: Owner, command: tuple[str, ...], events: Path | None) -> int:
     """Run the command to its end; the exit code to pass on."""
     run = owner.run.path
+    recorder = ConsoleRecorder(owner.record, owner.redactor, _console_end(owner.run))
+    console = beside.SharedConsole(recorder)
+    listener = beside.Beside(owner, events.absolute() if events else None, console)
+    variables = {"TOOLKIT_RUN": str(run), beside.VARIABLE: str(listener.path)}
     guard = leftovers.watch_over(run)
     try:
-        job = child.start(command, {**os.environ, "TOOLKIT_RUN": str(run)})
+        job = child.start(command, {**os.environ, **variables})
     except UsageError:
         leftovers.dismiss(guard)
+        listener.start()
+        listener.finish()  # what an attempt before this one has left
         owner.finish("FAILED")
         raise
     owner.start()
-    console = ConsoleRecorder(owner.record, owner.redactor, _console_end(owner.run))
+    listener.start()
     code = job.wait(console.feed)
     if code < 0 or job.interrupted_by:
         leftovers.end_processes(run)  # a launcher that was killed leaves its ranks behind
+    listener.finish()
     console.close()
     leftovers.dismiss(guard)
-    owner.finish(_verdict(owner, code, job.interrupted_by))
+    owner.finish(_verdict(owner, code, job.interrupted_by, listener.silent_segment))
     return _SIGNAL_BASE - code if code < 0 else code
 
 
-def _verdict(owner: Owner, code: int, interrupted_by: int | None) -> Status:
-    """How the run ended, by the command's exit code and by what its scripts said on leaving."""
+def _verdict(
+    owner: Owner, code: int, interrupted_by: int | None, silent: int | None = None
+) -> Status:
+    """How the run ended, by the command's exit code and by what its scripts said on leaving.
+
+    ``silent`` is the number of the segment of those that said nothing of that.
+    """
     number = owner.writer.segment.number
-    joined = [part for part in journal.segments(owner.run.journal) if part.number > number]
+    parts = journal.segments(owner.run.journal)
+    joined = [part for part in parts if part.number > number and part.number != silent]
     last = [journal.last_event(part) for part in joined if not part.is_alive()]
     has_vanished = any(not isinstance(event, Left) for event in last)
     said = [event.status for event in last if isinstance(event, Left)]
