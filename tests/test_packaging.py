@@ -55,6 +55,7 @@ def _modules_after(code: str) -> set[str]:
         "import toolkit",
         "import toolkit; toolkit.start_run",
         "import toolkit.cli",
+        "import toolkit.fluent",
         "import toolkit.cli.track",
         "import toolkit.cli.runs, toolkit.cli.sync, toolkit.cli.plugins",
         "import toolkit_mlflow.tracker, toolkit_wandb.tracker, toolkit_none",

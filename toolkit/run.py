@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 from toolkit import filestore
 from toolkit import media
+from toolkit import moments
 from toolkit import tables
 from toolkit.errors import InvalidValueError
 from toolkit.errors import UsageError
@@ -117,7 +118,7 @@ class Run:
         step = axis_step(step)
         values = recorder.not_yet_recorded(values, step)
         if values:
-            moment = time.time() if timestamp is None else timestamp / 1000
+            moment = moments.seconds(timestamp)
             recorder.write(Metrics(moment, values, step))
 
     def log_param(self, key: str, value: Any) -> Any:
@@ -290,7 +291,7 @@ class Run:
         if recorder.was_recorded(Image, name, step):
             return
         if path := recorder.keep_bytes(media.image_file(name, image), f"{name}.png"):
-            moment = time.time() if timestamp is None else timestamp / 1000
+            moment = moments.seconds(timestamp)
             recorder.write(Image(moment, name, path, step, caption))
 
     def log_figure(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from typing import Literal
 
 from toolkit import delivery
 from toolkit import discovery
@@ -36,6 +37,8 @@ from toolkit.run import Run
 from toolkit.run import status_of
 from toolkit.rundir import RunDir
 from toolkit.runinfo import RunInfo
+
+KnownSteps = Literal["pass over", "record"]
 
 _ACTIVE: ContextVar[tuple[Run, ...]] = ContextVar("toolkit_active_runs", default=())
 
@@ -64,6 +67,7 @@ def start_run(
     nested: bool = False,
     parent_run_id: str | None = None,
     runs_dir: str | os.PathLike[str] | None = None,
+    known_steps: KnownSteps = "pass over",
 ) -> Run:
     """Start recording: in the run of ``toolkit track``, where there is one, else in a new run.
 
@@ -80,6 +84,8 @@ def start_run(
         nested: make a child of the active run.
         parent_run_id: make a child of this run.
         runs_dir: folder of the runs; TOOLKIT_RUNS_DIR or ./runs, if not given.
+        known_steps: of a run resumed by its id, whether points at steps that it had before are
+            passed over, or recorded again.
 
     Raises:
         UsageError: a run is active already, an unknown backend, a run that can't be resumed.
@@ -91,7 +97,7 @@ def start_run(
             "start_run(nested=True) for a child"
         )
     environ = os.environ
-    if environ.get("TOOLKIT_DISABLED") == "1" or environ.get("RANK", "0") != "0":
+    if is_silent(environ):
         return _activate(Run(_silent_id(environ), None, lambda status: None))
     labels, texts = _split_tags(tags)
     said = Described(time.time(), project, name, group, labels, notes, _backends(backend))
@@ -100,10 +106,16 @@ def start_run(
     else:
         beside = parent.dir if parent else None
         home = beside.parent if beside else rundir.runs_dir(runs_dir, environ)
-        run = _own(home, run_id, parent_run_id or (parent.id if parent else None), said)
+        parent_id = parent_run_id or (parent.id if parent else None)
+        run = _own(home, run_id, parent_id, said, known_steps)
     if texts:
         run.set_tags(texts)
     return run
+
+
+def is_silent(environ: Mapping[str, str]) -> bool:
+    """Whether this process records nothing: switched off, or not the first of its job."""
+    return environ.get("TOOLKIT_DISABLED") == "1" or environ.get("RANK", "0") != "0"
 
 
 def _join(run_dir: RunDir, said: Described) -> Run:
@@ -121,7 +133,9 @@ def _join(run_dir: RunDir, said: Described) -> Run:
     return _activate(run)
 
 
-def _own(home: Path, run_id: str | None, parent: str | None, said: Described) -> Run:
+def _own(
+    home: Path, run_id: str | None, parent: str | None, said: Described, known_steps: KnownSteps
+) -> Run:
     """Make a run, or go on with one, that this process owns."""
     chosen = chosen_backends(said.backends, os.environ)
     if run_id:
@@ -134,7 +148,8 @@ def _own(home: Path, run_id: str | None, parent: str | None, said: Described) ->
         command = Redactor.from_environment(os.environ).command(sys.orig_argv)
         run_dir = rundir.create(home, new_info(command, os.environ, parent=parent))
     owner = Owner(run_dir, chosen, lambda line: print(line, file=sys.stderr))  # noqa: T201
-    recorder = Recorder(run_dir, owner.writer, last_steps(run_dir))
+    had = last_steps(run_dir) if known_steps == "pass over" else LastSteps()
+    recorder = Recorder(run_dir, owner.writer, had)
     run = Run(run_dir.path.name, recorder, owner.finish)
     run.describe(_masked(said, recorder.redactor))
     owner.start()
