@@ -40,6 +40,8 @@ PORTION = 4096
 """Pairs between two writes to the cache: what a kill can cost."""
 LARGEST_LENGTH = 1_000_000
 """A tokenizer that says more has no limit of its own."""
+TOKENS_IN_CPU_CACHE = 1024
+"""Beyond these, what a layer computes of a batch no longer fits into a processor's cache."""
 RESERVED_POSITIONS = 2
 """Positions that models of the RoBERTa family don't give to tokens."""
 
@@ -128,7 +130,8 @@ class EntailmentPairs:
     model: EntailmentModel
     tokens: PairTokens
     cache: PairCache
-    batch_size: int
+    most_tokens: int
+    """Tokens read at once, padding included."""
     accelerator: Accelerator
     reporter: Reporter
 
@@ -163,7 +166,10 @@ class EntailmentPairs:
             reporter.say(f"{asked}: the model reads only {longest}")
         tokens = PairTokens.read(documents, classes, model.tokenizer, longest, model.padding)
         model.classifier.to(accelerator.device)
-        return cls(model, tokens, cache, config.batch_size, accelerator, reporter)
+        most_tokens = config.batch_size * longest
+        if accelerator.device.type == "cpu":
+            most_tokens = min(most_tokens, TOKENS_IN_CPU_CACHE)
+        return cls(model, tokens, cache, most_tokens, accelerator, reporter)
 
     def __len__(self) -> int:
         return len(self.tokens.documents)
@@ -190,10 +196,11 @@ class EntailmentPairs:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         mine = torch.arange(len(documents))[rank::world]
         mine = mine if len(mine) else torch.tensor([0])  # some are computed twice
+        lengths = self.tokens.lengths(documents[mine], classes[mine])
         with torch.inference_mode(), self.accelerator.autocast():
             parts = [
                 self._probabilities(documents[batch], classes[batch])
-                for batch in torch.split(mine, self.batch_size)
+                for batch in torch.split(mine, batch_sizes(lengths.tolist(), self.most_tokens))
             ]
         places = mine.to(self.accelerator.device)
         rows = torch.cat(parts).clone()[:, None]
@@ -209,6 +216,23 @@ class EntailmentPairs:
         inputs = self.tokens.inputs(documents, classes, self.accelerator.device)
         logits: Tensor = self.model.classifier(**inputs).logits
         return logits.float().softmax(dim=1)[:, self.model.label]
+
+
+def batch_sizes(lengths: Sequence[int], most_tokens: int) -> list[int]:
+    """Return how many pairs each batch takes, one batch after the other.
+
+    A batch has as many pairs as fit where each takes as much room as its longest, one at least.
+
+    Args:
+        lengths: tokens of each pair, the longest first.
+        most_tokens: of a batch.
+    """
+    sizes: list[int] = []
+    start = 0
+    while start < len(lengths):
+        sizes.append(min(max(most_tokens // lengths[start], 1), len(lengths) - start))
+        start += sizes[-1]
+    return sizes
 
 
 def _read_config(folder: Path) -> PretrainedConfig:

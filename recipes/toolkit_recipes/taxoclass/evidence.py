@@ -132,7 +132,8 @@ class Evidence:
             count = next(len(found[f"train.{name}"]) for name in KINDS if f"train.{name}" in found)
             corpus = train.joined(test)
             train, test = corpus.rows(slice(count)), corpus.rows(slice(count, None))
-        return cls(found["classes"], found["names"], train, test, corpus)
+        # What is read from a file keeps all of the file in memory; these are small.
+        return cls(found["classes"].clone(), found["names"].clone(), train, test, corpus)
 
     def similarity(self, part: Part) -> Tensor:
         """Return the similarity of documents and classes [documents, classes].

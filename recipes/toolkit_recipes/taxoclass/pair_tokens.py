@@ -9,6 +9,7 @@ is learned from the tokenizer's own encoding of a pair, so that it holds for eve
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,13 +42,14 @@ class TokenisedTexts:
         cls, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, longest: int
     ) -> TokenisedTexts:
         """Tokenise texts without special tokens, and cut each at ``longest``."""
-        parts: list[Ids] = []
+        ids, lengths = array("i"), array("q", [0])
         for start in range(0, len(texts), TOKENISED_AT_ONCE):
             chunk = list(texts[start : start + TOKENISED_AT_ONCE])
             encoded = _tokenise(tokenizer, chunk, truncation=True, max_length=longest)
-            parts += [np.array(ids, dtype=np.int32) for ids in encoded["input_ids"]]
-        starts = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        return cls(np.concatenate(parts), starts)
+            for text in encoded["input_ids"]:
+                ids.extend(text)
+                lengths.append(len(text))
+        return cls(np.asarray(ids), np.cumsum(lengths, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.starts) - 1

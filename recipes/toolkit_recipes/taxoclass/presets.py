@@ -97,7 +97,11 @@ class SimilarityConfig:
     max_length: int = option(
         256, "entailment: word pieces read of a document and a class", check=validators.ge(8)
     )
-    batch_size: int = option(32, "entailment: pairs read at once", check=validators.gt(0))
+    batch_size: int = option(
+        32,
+        "entailment: pairs of max_length word pieces read at once, more of shorter ones",
+        check=validators.gt(0),
+    )
 
 
 @frozen

@@ -55,11 +55,11 @@ def target_statistics(targets: Tensor) -> dict[str, float]:
     ``positive_ratio`` is the share of positives among the targets that count.
     """
     used = targets[has_target(targets)]
-    positive, negative = int((used == POSITIVE).sum()), int((used == NEGATIVE).sum())
+    positive, negative = _count(used, POSITIVE), _count(used, NEGATIVE)
     return {
         "stage3/num_positive_labels": positive,
         "stage3/num_negative_labels": negative,
-        "stage3/num_ignored_labels": int((used == IGNORED).sum()),
+        "stage3/num_ignored_labels": _count(used, IGNORED),
         "stage3/positive_ratio": positive / max(positive + negative, 1),
     }
 
@@ -67,6 +67,10 @@ def target_statistics(targets: Tensor) -> dict[str, float]:
 def has_target(targets: Tensor) -> Tensor:
     """Which documents there is anything to learn from: boolean [documents]."""
     return (targets == POSITIVE).any(dim=1)
+
+
+def _count(targets: Tensor, value: int) -> int:
+    return int((targets == value).count_nonzero())
 
 
 def _spread(core: Tensor, related: tuple[frozenset[int], ...]) -> Tensor:

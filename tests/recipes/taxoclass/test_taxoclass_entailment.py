@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from transformers import AutoModelForSequenceClassification
 from transformers import BertConfig
@@ -28,6 +30,7 @@ from toolkit.errors import UsageError
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.taxoclass.entailment import EntailmentModel
 from toolkit_recipes.taxoclass.entailment import EntailmentPairs
+from toolkit_recipes.taxoclass.entailment import batch_sizes
 from toolkit_recipes.taxoclass.entailment import entailment_label
 from toolkit_recipes.taxoclass.entailment import find_entailment_model
 from toolkit_recipes.taxoclass.pair_cache import open_cache
@@ -136,6 +139,18 @@ def test_batches_leave_no_trace(folder: Path) -> None:
     torch.testing.assert_close(
         scores(folder, batch_size=1), scores(folder, batch_size=7), atol=1e-5, rtol=0
     )
+
+
+@given(st.lists(st.integers(1, 512), max_size=60), st.integers(1, 2048))
+def test_a_batch_is_as_large_as_its_longest_pair_allows(lengths: list[int], most: int) -> None:
+    """All pairs in their order, as many at once as fit with padding; a longer one by itself."""
+    longest_first = sorted(lengths, reverse=True)
+    left = longest_first
+    for size in batch_sizes(longest_first, most):
+        assert size == 1 or size * left[0] <= most
+        assert size == len(left) or (size + 1) * left[0] > most
+        left = left[size:]
+    assert not left
 
 
 def test_bf16_agrees_with_full_precision(folder: Path) -> None:
