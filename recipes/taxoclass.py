@@ -19,7 +19,9 @@ from toolkit_recipes.loop import start_reporter
 from toolkit_recipes.taxoclass.core_classes import mining_statistics
 from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import read_dataset
+from toolkit_recipes.taxoclass.decode import decode
 from toolkit_recipes.taxoclass.evidence import find_models
+from toolkit_recipes.taxoclass.level_calibration import calibration_errors
 from toolkit_recipes.taxoclass.pipeline import Pipeline
 from toolkit_recipes.taxoclass.presets import PRESETS
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
@@ -76,11 +78,14 @@ def main(config: TaxoClassConfig) -> None:
         trained = stages.self_train(trained)
 
         reporter.stage("Test")
-        decoded = stages.classify(trained)
+        scores = stages.scores(trained)
+        decoded = decode(scores, data.taxonomy)
         quality = log_quality(run, data, decoded, "test", trained.step)
+        errors = calibration_errors(trained.levels, scores, data.test_gold, data.taxonomy)
+        run.log_metrics(errors, step=trained.step)
         log_final(run, data, decoded, quality, hours=(time.monotonic() - started) / 3600)
-        stages.keep_model(trained, quality)
-        reporter.table("Results", stage1 | stage2 | stage3 | zero_shot | before | quality)
+        stages.keep_model(trained, quality | errors)
+        reporter.table("Results", stage1 | stage2 | stage3 | zero_shot | before | quality | errors)
         say_advice(run, reporter, stage1, stage2, len(data.taxonomy), config.similarity.backend)
         if run.dir:
             reporter.say(f"Recorded in {run.dir}; look at it with `toolkit runs show {run.id}`")

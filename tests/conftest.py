@@ -17,7 +17,7 @@ from toolkit import rundir
 from toolkit.rundir import RunDir
 from toolkit.runinfo import RunInfo
 
-# A distribution with tests of its own, which tests/plugins/test_example_plugin.py installs and runs.
+# A distribution with tests of its own: tests/plugins/test_example_plugin.py installs and runs it.
 collect_ignore = ["example_plugin"]
 
 # How long an example takes says more of what else the machine does than of what is tested.

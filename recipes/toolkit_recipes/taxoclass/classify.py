@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import attrs
 import torch
 from accelerate import Accelerator
+from attrs import frozen
 from rich.console import Console
 from torch import Tensor
 
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
     from toolkit_recipes.taxoclass.encoder import TextEncoder
 
 BATCH_SIZE = 32
+
+
+@frozen(eq=False)
+class Reading:
+    """What a model makes of texts, on the CPU."""
+
+    vectors: Tensor
+    """[texts, width], from the model's own encoder."""
+    logits: Tensor
+    """[texts, classes], of the trained classifier."""
+    similarity: Tensor | None
+    """The same shape, as in stage 1; None where scores do without it."""
+    scores: Tensor
+    """The same shape: both together, from which paths are decoded."""
 
 
 class Classifier:
@@ -43,7 +59,7 @@ class Classifier:
         batch_size: int = BATCH_SIZE,
     ) -> None:
         self.taxonomy = model.taxonomy
-        self._model = model
+        self.model = model
         self._accelerator = accelerator or Accelerator()
         self._batch_size = batch_size
         self._module = model.classifier.to(self._accelerator.device).eval()
@@ -57,30 +73,54 @@ class Classifier:
         """Return scores [texts, classes] on the CPU; one text doesn't change those of another."""
         if not texts:
             return torch.empty(0, len(self.taxonomy))
-        logits = self._logits(texts)
-        return self._model.calibration.scores(
-            logits, self._similarity(texts), self.taxonomy, self._model.config.decode
-        )
+        return self.read(texts).scores
 
-    def _logits(self, texts: Sequence[str]) -> Tensor:
-        """Read the texts sorted by length, so that a batch holds little padding."""
-        config = self._model.config.encoder
-        documents = tokenise(texts, self._model.tokenizer, config.max_length)
+    def read(self, texts: Sequence[str]) -> Reading:
+        """Return the scores of texts, of which there must be some, and what they are made from."""
+        vectors, logits = self._logits(texts)
+        similarity = self._similarity(texts)
+        weight = self.model.config.decode.zero_shot_weight
+        return Reading(vectors, logits, similarity, self._scores(logits, similarity, weight))
+
+    def parts(self, reading: Reading) -> tuple[Tensor, Tensor | None]:
+        """Return the standardised scores of the trained classifier, and those without training.
+
+        Their mean, by ``decode.zero_shot_weight``, is the score.
+        """
+        trained = self._scores(reading.logits, reading.similarity, 0.0)
+        if reading.similarity is None:
+            return trained, None
+        return trained, self._scores(reading.logits, reading.similarity, 1.0)
+
+    def _scores(self, logits: Tensor, similarity: Tensor | None, weight: float) -> Tensor:
+        config = attrs.evolve(self.model.config.decode, zero_shot_weight=weight)
+        return self.model.calibration.scores(logits, similarity, self.taxonomy, config)
+
+    def _logits(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Read the texts sorted by length, so that a batch holds little padding.
+
+        Returns:
+            Document vectors [texts, width] and logits [texts, classes].
+        """
+        config = self.model.config.encoder
+        documents = tokenise(texts, self.model.tokenizer, config.max_length)
         lengths = documents.lengths(range(len(texts)))
         by_length = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
-        logits = torch.empty(len(texts), len(self.taxonomy))
+        vectors, logits = [], []
         for start in range(0, len(texts), self._batch_size):
             rows = by_length[start : start + self._batch_size]
             inputs = documents.inputs(rows, self._accelerator.device)
             with torch.inference_mode(), self._accelerator.autocast():
-                logits[rows] = self._module(*inputs).float().cpu()
-        return logits
+                vectors.append(self._module.encode(*inputs))
+                logits.append(self._module.matcher(vectors[-1]))
+        order = torch.tensor(by_length).argsort()
+        return torch.cat(vectors).float().cpu()[order], torch.cat(logits).float().cpu()[order]
 
     def _similarity(self, texts: Sequence[str]) -> Tensor | None:
-        if self._zero_shot is None or self._model.zero_shot is None:
+        if self._zero_shot is None or self.model.zero_shot is None:
             return None
         vectors = self._zero_shot.encode(texts, "documents")
-        return cosine_similarity(vectors, self._model.zero_shot.class_vectors)
+        return cosine_similarity(vectors, self.model.zero_shot.class_vectors)
 
     def _load_encoder(self, zero_shot: ZeroShot) -> TextEncoder:
         # sentence-transformers takes seconds to import, and not every model needs it.
@@ -89,5 +129,5 @@ class Classifier:
 
         files = ModelFiles(zero_shot.folder, "path")
         return TextEncoder(
-            files, self._model.config.encoder, self._accelerator, Reporter(Console(quiet=True))
+            files, self.model.config.encoder, self._accelerator, Reporter(Console(quiet=True))
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
@@ -43,10 +44,36 @@ encoder, tokenizer = AutoModel.from_pretrained("FOLDER"), AutoTokenizer.from_pre
 """
 
 
-def model_card(taxonomy: Taxonomy, config: TaxoClassConfig, metrics: Mapping[str, float]) -> str:
-    """Return the text: what the model does, its classes, how to use it, and its results."""
-    parts = [_HEADER, _description(taxonomy, config), _USE]
-    return "\n".join([*parts, _results(metrics)] if metrics else parts)
+def model_card(
+    taxonomy: Taxonomy,
+    config: TaxoClassConfig,
+    metrics: Mapping[str, float],
+    *,
+    added: Sequence[str] = (),
+    kept: int = 0,
+) -> str:
+    """Return the text: what the model does, its classes, how to use it, and its results.
+
+    Args:
+        taxonomy: of the classes.
+        config: how the model was made.
+        metrics: results on the test documents.
+        added: ids of the classes that were added after that.
+        kept: train documents of which the model has vectors and the beginning of the text.
+    """
+    parts = [_HEADER, _description(taxonomy, config) + _contents(taxonomy, added, kept), _USE]
+    return "\n".join([*parts, _results(metrics, added)] if metrics else parts)
+
+
+def _contents(taxonomy: Taxonomy, added: Sequence[str], kept: int) -> str:
+    names = ", ".join(taxonomy.names[taxonomy.positions[c]] for c in added)
+    lines = [f"- Added by name after training: {names}\n"] if added else []
+    if kept:
+        lines.append(
+            f"- Train documents in this folder: {kept}, each with its vector and how its text "
+            "begins (`documents.jsonl`)\n"
+        )
+    return "".join(lines)
 
 
 def _description(taxonomy: Taxonomy, config: TaxoClassConfig) -> str:
@@ -71,6 +98,7 @@ def _levels(taxonomy: Taxonomy) -> str:
     return f"{levels} levels, {several} classes with several parents"
 
 
-def _results(metrics: Mapping[str, float]) -> str:
+def _results(metrics: Mapping[str, float], added: Sequence[str]) -> str:
+    before = ", before classes were added" if added else ""
     rows = "".join(f"| {name} | {value:.4f} |\n" for name, value in sorted(metrics.items()))
-    return f"## Results on the test documents\n\n| metric | value |\n|---|---|\n{rows}"
+    return f"## Results on the test documents{before}\n\n| metric | value |\n|---|---|\n{rows}"

@@ -10,6 +10,7 @@
       taxoclass.json                    configuration of the recipe, and metrics
       calibration.safetensors           what turns logits into scores
       zero_shot/                        the untrained encoder, where scores need it
+      documents.safetensors, .jsonl     some of the train documents, where they are kept
       README.md                         what this is and how to load it
 
 Tensors are safetensors and all else is text: loading runs no code from the folder.
@@ -39,6 +40,10 @@ from toolkit_recipes.config import as_dict
 from toolkit_recipes.saved_settings import read_settings
 from toolkit_recipes.taxoclass.calibration import Calibration
 from toolkit_recipes.taxoclass.classifier import TaxoClassifier
+from toolkit_recipes.taxoclass.kept_documents import KeptDocuments
+from toolkit_recipes.taxoclass.kept_documents import read_kept
+from toolkit_recipes.taxoclass.kept_documents import write_kept
+from toolkit_recipes.taxoclass.level_calibration import LevelCalibration
 from toolkit_recipes.taxoclass.model_card import model_card
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
 from toolkit_recipes.taxoclass.pretrained import POOLER
@@ -89,6 +94,9 @@ class SavedModel:
         calibration: turns logits into scores.
         zero_shot: needed and kept only where ``decode.zero_shot_weight`` is above 0.
         metrics: results on the test documents, where there were any.
+        levels: turns scores into probabilities; older models have none.
+        documents: some of those that the model was trained on, to explain its answers by.
+        added: ids of the classes that came by name alone, after training.
     """
 
     classifier: TaxoClassifier
@@ -98,6 +106,9 @@ class SavedModel:
     calibration: Calibration
     zero_shot: ZeroShot | None = None
     metrics: Mapping[str, float] = field(factory=dict)
+    levels: LevelCalibration | None = None
+    documents: KeptDocuments | None = None
+    added: tuple[str, ...] = ()
 
 
 def save(folder: Path, model: SavedModel) -> None:
@@ -118,15 +129,18 @@ def save(folder: Path, model: SavedModel) -> None:
     write_taxonomy_folder(folder, model.taxonomy)
     state = model.classifier.state_dict()
     _write_tensors(folder / HEAD, {k: v for k, v in state.items() if not k.startswith(_ENCODER)})
-    tensors = model.calibration.saved()
+    tensors = model.calibration.saved() | ({} if model.levels is None else model.levels.saved())
     if zero_shot is not None:
         _copy_encoder(zero_shot.folder, folder / ZERO_SHOT)
         tensors[CLASS_VECTORS] = zero_shot.class_vectors
     _write_tensors(folder / CALIBRATION, tensors)
+    if model.documents is not None:
+        write_kept(folder, model.documents, model.taxonomy)
     config = _published(model.config)
     settings = {"format": FORMAT, "config": as_dict(config), "metrics": dict(model.metrics)}
+    settings |= {"added": model.added} if model.added else {}
     _write_text(folder / SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
-    _write_text(folder / "README.md", model_card(model.taxonomy, config, model.metrics))
+    _write_text(folder / "README.md", _card(model, config))
 
 
 def load(folder: Path | str) -> SavedModel:
@@ -142,7 +156,7 @@ def load(folder: Path | str) -> SavedModel:
     head = _read_tensors(folder / HEAD)
     encoder, tokenizer = load_pretrained(AutoModel, folder, "the encoder", unused=POOLER)
     classifier = _assemble(encoder, head, settings.config, folder / HEAD)
-    calibration, zero_shot = _read_calibration(folder, settings.config)
+    calibration, zero_shot, levels = _read_calibration(folder, settings.config)
     if len(classifier.matcher.class_features) != len(taxonomy):
         raise UsageError(
             f"{folder}: {LABELS_FILE} has {len(taxonomy)} classes, but the model was trained on "
@@ -156,6 +170,9 @@ def load(folder: Path | str) -> SavedModel:
         calibration=calibration,
         zero_shot=zero_shot,
         metrics=settings.metrics,
+        levels=levels,
+        documents=read_kept(folder, taxonomy),
+        added=settings.added,
     )
 
 
@@ -166,6 +183,12 @@ class _Settings:
     format: int
     config: TaxoClassConfig
     metrics: dict[str, float]
+    added: tuple[str, ...] = ()
+
+
+def _card(model: SavedModel, config: TaxoClassConfig) -> str:
+    kept = 0 if model.documents is None else len(model.documents)
+    return model_card(model.taxonomy, config, model.metrics, added=model.added, kept=kept)
 
 
 def _check_files(folder: Path) -> None:
@@ -197,12 +220,14 @@ def _assemble(
     return classifier.eval()
 
 
-def _read_calibration(folder: Path, config: TaxoClassConfig) -> tuple[Calibration, ZeroShot | None]:
+def _read_calibration(
+    folder: Path, config: TaxoClassConfig
+) -> tuple[Calibration, ZeroShot | None, LevelCalibration | None]:
     tensors = _read_tensors(folder / CALIBRATION)
     try:
-        calibration = Calibration.restored(tensors)
+        calibration, levels = Calibration.restored(tensors), LevelCalibration.restored(tensors)
         if config.decode.zero_shot_weight == 0:
-            return calibration, None
+            return calibration, None, levels
         vectors = tensors[CLASS_VECTORS]
     except KeyError as error:
         raise UsageError(f"{folder / CALIBRATION}: has no {error.args[0]}") from None
@@ -211,7 +236,7 @@ def _read_calibration(folder: Path, config: TaxoClassConfig) -> tuple[Calibratio
             f"{folder}: no {ZERO_SHOT}/{ENCODER_CONFIG}, the untrained encoder that a model with "
             "decode.zero_shot_weight needs; give the whole folder"
         )
-    return calibration, ZeroShot(folder / ZERO_SHOT, vectors)
+    return calibration, ZeroShot(folder / ZERO_SHOT, vectors), levels
 
 
 def _published(config: TaxoClassConfig) -> TaxoClassConfig:

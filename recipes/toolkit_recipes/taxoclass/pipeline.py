@@ -33,11 +33,14 @@ from toolkit_recipes.taxoclass.evidence import Evidence
 from toolkit_recipes.taxoclass.evidence import Models
 from toolkit_recipes.taxoclass.evidence import compare
 from toolkit_recipes.taxoclass.evidence import evidence_key
+from toolkit_recipes.taxoclass.kept_documents import KeptDocuments
+from toolkit_recipes.taxoclass.kept_documents import chosen_rows
 from toolkit_recipes.taxoclass.learner import Documents
 from toolkit_recipes.taxoclass.learner import VectorDocuments
 from toolkit_recipes.taxoclass.learner import joined
 from toolkit_recipes.taxoclass.learner import predict
 from toolkit_recipes.taxoclass.learner import tokenise
+from toolkit_recipes.taxoclass.level_calibration import LevelCalibration
 from toolkit_recipes.taxoclass.model_files import ARTIFACT
 from toolkit_recipes.taxoclass.model_files import SavedModel
 from toolkit_recipes.taxoclass.model_files import ZeroShot
@@ -45,6 +48,7 @@ from toolkit_recipes.taxoclass.model_files import save
 from toolkit_recipes.taxoclass.pair_scores import class_means
 from toolkit_recipes.taxoclass.pair_scores import known_or_zero
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
+from toolkit_recipes.taxoclass.stages import EncoderOnly
 from toolkit_recipes.taxoclass.stages import Workplace
 from toolkit_recipes.taxoclass.stages import build_classifier
 from toolkit_recipes.taxoclass.stages import document_vectors
@@ -83,6 +87,10 @@ class Trained:
     """The global step at which training ended."""
     calibration: Calibration
     """Of the model as it was at that step."""
+    levels: LevelCalibration
+    """Of the same."""
+    vectors: Tensor
+    """Of the corpus, from the classifier's encoder [documents, width]."""
 
 
 @frozen(eq=False)
@@ -190,8 +198,8 @@ class Pipeline:
                 for tokens, part in parts
             ]
         corpus = joined(*documents) if config.transductive else documents[0]
-        calibration = self._calibration(model, corpus, evidence)
-        return Trained(model, tokenizer, evidence, corpus, documents[1], step, calibration)
+        found = self._calibration(model, corpus, evidence)
+        return Trained(model, tokenizer, evidence, corpus, documents[1], step, *found)
 
     def self_train(self, trained: Trained) -> Trained:
         """Stage 4."""
@@ -204,19 +212,28 @@ class Pipeline:
 
         step = put_back(trained.model, self._result(4, key, make))
         self.place.clear_checkpoints()
-        calibration = self._calibration(trained.model, trained.corpus, trained.evidence)
-        return attrs.evolve(trained, step=step, calibration=calibration)
+        calibration, levels, vectors = self._calibration(
+            trained.model, trained.corpus, trained.evidence
+        )
+        return attrs.evolve(
+            trained, step=step, calibration=calibration, levels=levels, vectors=vectors
+        )
+
+    def scores(self, trained: Trained) -> Tensor:
+        """Score the test documents with the classifier as it is now: [documents, classes]."""
+        logits = self._logits(trained.model, trained.test)
+        similarity = known_or_zero(trained.evidence.similarity(trained.evidence.test))
+        return trained.calibration.scores(
+            logits, similarity, self.data.taxonomy, self.config.decode
+        )
 
     def classify(self, trained: Trained) -> Decoded:
         """Classify the test documents with the classifier as it is now."""
-        logits = self._logits(trained.model, trained.test)
-        similarity = known_or_zero(trained.evidence.similarity(trained.evidence.test))
-        taxonomy = self.data.taxonomy
-        scores = trained.calibration.scores(logits, similarity, taxonomy, self.config.decode)
-        return decode(scores, taxonomy)
+        return decode(self.scores(trained), self.data.taxonomy)
 
     def keep_model(self, trained: Trained, quality: dict[str, float]) -> None:
         """Keep the classifier with the run as artifact ``taxo_model``."""
+        kept = self._kept_documents(trained)
         if not self.place.accelerator.is_main_process:
             return
         model = SavedModel(
@@ -227,6 +244,8 @@ class Pipeline:
             calibration=trained.calibration,
             zero_shot=ZeroShot(self.models.encoder.folder, trained.evidence.classes),
             metrics=quality,
+            levels=trained.levels,
+            documents=kept,
         )
         with tempfile.TemporaryDirectory() as folder:
             save(Path(folder) / ARTIFACT, model)
@@ -239,12 +258,43 @@ class Pipeline:
                 move=True,
             )
 
+    def _kept_documents(self, trained: Trained) -> KeptDocuments | None:
+        """Draw train documents to keep with the model, and say what it makes of them now."""
+        config = self.config
+        rows = chosen_rows(len(self.data.train), config.keep.documents, config.seed)
+        if not rows:
+            return None
+        vectors = trained.vectors[rows]
+        logits = self._logits(trained.model, VectorDocuments(vectors))
+        part = trained.evidence.train
+        similarity = known_or_zero(trained.evidence.similarity(part)[rows])
+        scores = trained.calibration.scores(logits, similarity, self.data.taxonomy, config.decode)
+        paths = decode(scores, self.data.taxonomy).paths
+        untrained = None if part.vectors is None else part.vectors[rows]
+        return KeptDocuments.of(
+            self.data.train, rows, paths, vectors, untrained, config.keep.characters
+        )
+
     def _calibration(
         self, model: TaxoClassifier, corpus: Documents, evidence: Evidence
-    ) -> Calibration:
-        logits = self._logits(model, corpus)
+    ) -> tuple[Calibration, LevelCalibration, Tensor]:
+        vectors = self._vectors(model, corpus)
+        logits = self._logits(model, VectorDocuments(vectors))
         similarity = known_or_zero(evidence.similarity(evidence.corpus))
-        return Calibration.fit(logits, similarity, self.data.taxonomy, self.config.decode)
+        taxonomy, config = self.data.taxonomy, self.config.decode
+        calibration = Calibration.fit(logits, similarity, taxonomy, config)
+
+        def score(rows: Tensor) -> Tensor:
+            return calibration.scores(logits[rows], similarity[rows], taxonomy, config)
+
+        return calibration, LevelCalibration.fit(score, vectors, taxonomy), vectors
+
+    def _vectors(self, model: TaxoClassifier, documents: Documents) -> Tensor:
+        """Return document vectors [documents, width] from the classifier's encoder as it is now."""
+        if isinstance(documents, VectorDocuments):
+            return documents.vectors
+        rows = range(len(documents))
+        return predict(self.place.accelerator, EncoderOnly(model), documents, rows)
 
     def _logits(self, model: TaxoClassifier, documents: Documents) -> Tensor:
         is_read = isinstance(documents, VectorDocuments)

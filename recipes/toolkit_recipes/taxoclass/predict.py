@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,22 +22,28 @@ from torch import Tensor
 
 from toolkit.errors import UsageError
 from toolkit_recipes.config import option
+from toolkit_recipes.taxoclass.classify import Classifier
+from toolkit_recipes.taxoclass.decode import Decoded
 from toolkit_recipes.taxoclass.decode import decode
 from toolkit_recipes.taxoclass.documents import Document
 from toolkit_recipes.taxoclass.documents import Source
+from toolkit_recipes.taxoclass.explain import PLACES
+from toolkit_recipes.taxoclass.explain import Explainer
+from toolkit_recipes.taxoclass.level_calibration import LevelCalibration
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 
 STANDARD_STREAM = "-"
 WINDOW_BATCHES = 32
 """Batches in a window: within it documents are sorted by length, and it bounds the memory."""
 EMPTY = "empty document"
-PLACES = 6
-"""Decimals of scores."""
 PATH_SEPARATOR = " > "
 BROKEN_PIPE_EXIT_CODE = 141
 """What a shell reports for a program that ended by SIGPIPE."""
 LINES_NAMED = 5
 """Lines with empty documents that the summary names."""
+
+Answer = dict[str, Any]
+"""A JSON object."""
 
 
 @frozen
@@ -64,6 +71,21 @@ class PredictConfig:
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = option(
         "auto", "number format of the encoder; auto: bf16 where the hardware computes in it"
     )
+    explain: bool = option(False, "whether to say of each document why it was put where it was")
+    rivals: int = option(
+        3, "explain: other classes that are named on each level", check=validators.ge(0)
+    )
+    nearest: int = option(3, "explain: train documents that are named", check=validators.ge(0))
+    add: tuple[str, ...] = option(
+        (), "classes to add to the model, each NAME:PARENT; the parent by name or id"
+    )
+    add_from: str | None = option(
+        None, "file with classes to add, lines `name TAB parent`, maybe with TAB and an id"
+    )
+    encoder: str | None = option(
+        None,
+        "add: folder or Hugging Face name of the untrained encoder, where the model is without it",
+    )
 
 
 @frozen
@@ -88,36 +110,100 @@ class Summary:
 
 
 def predict(
-    documents: Iterable[Document],
-    score: Callable[[list[str]], Tensor],
-    taxonomy: Taxonomy,
-    *,
-    window: int,
-    top_k: int,
-) -> Iterator[dict[str, Any]]:
+    documents: Iterable[Document], answer: Callable[[list[str]], list[Answer]], *, window: int
+) -> Iterator[Answer]:
     """Yield a JSON object per document, in their order.
 
-    A document without text gets ``{"id", "line", "error"}``; every other one ``{"id", "classes",
-    "names", "path", "score", "ranking"}``: ids and names of the predicted path from the top level
-    down, the names as one text, the mean score of the path, and the best classes with their scores,
-    the path first.
+    A document without text gets ``{"id", "line", "error"}``; every other one its id and its answer.
 
     Args:
         documents: are read as they are needed.
-        score: returns scores [texts, classes].
-        taxonomy: of the classes.
-        window: documents that are held and scored at once.
-        top_k: length of the rankings.
+        answer: returns what is to be written about each text.
+        window: documents that are held and answered at once.
     """
     waiting = iter(documents)
     while held := list(itertools.islice(waiting, window)):
         texts = [document.text for document in held if document.text]
-        found = iter(_predictions(score(texts), taxonomy, top_k) if texts else [])
+        found = iter(answer(texts) if texts else [])
         for document in held:
             if document.text:
                 yield {"id": document.id} | next(found)
             else:
                 yield {"id": document.id, "line": document.line, "error": EMPTY}
+
+
+@frozen(eq=False)
+class Answers:
+    """What is written about each text.
+
+    Args:
+        classifier: at work.
+        top_k: length of the rankings.
+        explainer: of the same classifier, where answers are explained.
+    """
+
+    classifier: Classifier
+    top_k: int
+    explainer: Explainer | None = None
+
+    def __call__(self, texts: list[str]) -> list[Answer]:
+        """Return the predictions for texts, of which there must be some, see :func:`predictions`.
+
+        With an explainer each has ``explanation`` as well.
+        """
+        reading, taxonomy = self.classifier.read(texts), self.classifier.taxonomy
+        decoded = decode(reading.scores, taxonomy)
+        levels = self.classifier.model.levels
+        found = predictions(reading.scores, decoded, taxonomy, levels, self.top_k)
+        if self.explainer is None:
+            return found
+        explained = self.explainer.explain(reading, decoded.paths)
+        return [a | {"explanation": e} for a, e in zip(found, explained, strict=True)]
+
+
+def predictions(
+    scores: Tensor,
+    decoded: Decoded,
+    taxonomy: Taxonomy,
+    levels: LevelCalibration | None,
+    top_k: int,
+) -> list[Answer]:
+    """Return ``{"classes", "names", "path", "score", "probability", "ranking"}`` for each document.
+
+    Ids and names of the predicted path from the top level down, the names as one text, the mean
+    score of the path, the probability of each of its classes (null where there is nothing to tell
+    it by), and the best classes with their scores, the path first.
+
+    Args:
+        scores: [documents, classes].
+        decoded: the same, decoded.
+        taxonomy: of the classes.
+        levels: turns scores into probabilities.
+        top_k: length of the rankings.
+    """
+    ranking = decoded.ranking[:, :top_k]
+    ranked = zip(ranking.tolist(), scores.gather(1, ranking).tolist(), strict=True)
+    rows = zip(
+        decoded.paths,
+        decoded.path_scores.tolist(),
+        _probabilities(scores, decoded, taxonomy, levels),
+        ranked,
+        strict=True,
+    )
+    return [
+        {
+            "classes": [taxonomy.ids[c] for c in path],
+            "names": [taxonomy.names[c] for c in path],
+            "path": PATH_SEPARATOR.join(taxonomy.names[c] for c in path),
+            "score": round(score, PLACES),
+            "probability": probability,
+            "ranking": [
+                {"id": taxonomy.ids[c], "name": taxonomy.names[c], "score": round(value, PLACES)}
+                for c, value in zip(classes, values, strict=True)
+            ],
+        }
+        for path, score, probability, (classes, values) in rows
+    ]
 
 
 @contextmanager
@@ -187,21 +273,10 @@ def quiet_when_nobody_reads() -> Iterator[None]:
         sys.exit(BROKEN_PIPE_EXIT_CODE)
 
 
-def _predictions(scores: Tensor, taxonomy: Taxonomy, top_k: int) -> list[dict[str, Any]]:
-    decoded = decode(scores, taxonomy)
-    ranking = decoded.ranking[:, :top_k]
-    ranked = zip(ranking.tolist(), scores.gather(1, ranking).tolist(), strict=True)
-    rows = zip(decoded.paths, decoded.path_scores.tolist(), ranked, strict=True)
-    return [
-        {
-            "classes": [taxonomy.ids[c] for c in path],
-            "names": [taxonomy.names[c] for c in path],
-            "path": PATH_SEPARATOR.join(taxonomy.names[c] for c in path),
-            "score": round(score, PLACES),
-            "ranking": [
-                {"id": taxonomy.ids[c], "name": taxonomy.names[c], "score": round(value, PLACES)}
-                for c, value in zip(classes, values, strict=True)
-            ],
-        }
-        for path, score, (classes, values) in rows
-    ]
+def _probabilities(
+    scores: Tensor, decoded: Decoded, taxonomy: Taxonomy, levels: LevelCalibration | None
+) -> Sequence[list[float] | None]:
+    if levels is None:
+        return [None] * len(scores)
+    found = levels.probabilities(scores, decoded.paths, taxonomy)
+    return [[round(value, PLACES) for value in row] for row in found]

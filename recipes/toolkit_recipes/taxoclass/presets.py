@@ -251,6 +251,21 @@ class SelfTrainingConfig:
 
 
 @frozen
+class KeepConfig:
+    """What a saved model keeps of the train documents."""
+
+    documents: int = option(
+        2000,
+        "train documents, drawn at random, of which a saved model keeps vectors and the beginning "
+        "of the text, to explain its answers and to add classes; 0: none",
+        check=validators.ge(0),
+    )
+    characters: int = option(
+        200, "characters kept of the text of each; 0: none", check=validators.ge(0)
+    )
+
+
+@frozen
 class TaxoClassConfig:
     """Everything that ``recipes/taxoclass.py`` can be told."""
 
@@ -281,6 +296,7 @@ class TaxoClassConfig:
     training: TrainingConfig = field(factory=TrainingConfig)
     self_training: SelfTrainingConfig = field(factory=SelfTrainingConfig)
     decode: DecodeConfig = field(factory=DecodeConfig)
+    keep: KeepConfig = field(factory=KeepConfig)
     tracking: TrackingConfig = field(factory=TrackingConfig)
 
 

@@ -16,14 +16,19 @@ from rich.console import Console
 
 import toolkit
 from toolkit_recipes.console import Reporter
+from toolkit_recipes.model_source import model_folder
+from toolkit_recipes.taxoclass.classify import Classifier
 from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import read_dataset
 from toolkit_recipes.taxoclass.evidence import find_models
+from toolkit_recipes.taxoclass.model_files import ARTIFACT
+from toolkit_recipes.taxoclass.model_files import load
 from toolkit_recipes.taxoclass.pipeline import Pipeline
 from toolkit_recipes.taxoclass.pipeline import Trained
 from toolkit_recipes.taxoclass.pipeline import stage_key
 from toolkit_recipes.taxoclass.presets import DecodeConfig
 from toolkit_recipes.taxoclass.presets import EncoderConfig
+from toolkit_recipes.taxoclass.presets import KeepConfig
 from toolkit_recipes.taxoclass.presets import MiningConfig
 from toolkit_recipes.taxoclass.presets import SelfTrainingConfig
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
@@ -81,6 +86,29 @@ def test_a_stage_is_made_anew_where_its_result_would_change(
     assert changed(**parts) == expected
 
 
+def test_a_model_is_kept_with_what_explains_it(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Train documents with their vectors and classes, and temperatures; only so many on request."""
+    for count in (2000, 10):
+        with pipeline(tmp_path, tiny_encoder, io.StringIO()) as stages:
+            keep = KeepConfig(documents=count)
+            place = attrs.evolve(stages.place, config=attrs.evolve(stages.config, keep=keep))
+            after = trained(attrs.evolve(stages, place=place))
+            attrs.evolve(stages, place=place).keep_model(after, {})
+        with model_folder(str(stages.run.dir), ARTIFACT) as folder:
+            kept = load(folder)
+            classifier = Classifier(kept)
+        assert kept.levels is not None
+        assert torch.equal(kept.levels.temperatures, after.levels.temperatures)
+        assert kept.documents is not None
+        train = stages.data.train
+        rows = [train.ids.index(identifier) for identifier in kept.documents.ids]
+        assert len(rows) == min(count, len(train))
+        assert after.evidence.train.vectors is not None
+        assert torch.equal(kept.documents.untrained, after.evidence.train.vectors[rows].half())
+        found = classifier.classify([train.texts[row] for row in rows])
+        assert found.paths == list(kept.documents.paths)
+
+
 def test_a_stage_that_is_found_again_says_so(tiny_encoder: Path, tmp_path: Path) -> None:
     """The first run makes all four; the second says of each where it is from."""
     shown = io.StringIO()
@@ -110,5 +138,5 @@ def test_the_corpus_is_classified_once_after_training(tiny_encoder: Path, tmp_pa
         after = stages.self_train(before)
         stages.classify(after)
         stages.keep_model(after, {})
-    assert rows == len(after.corpus) + len(after.test)
+    assert rows == 2 * len(after.corpus) + len(after.test)  # and once more, as kept documents
     assert not torch.equal(before.calibration.logits, after.calibration.logits)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from hypothesis import given
@@ -35,20 +36,24 @@ from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import read_dataset
 from toolkit_recipes.taxoclass.decode import decode
 from toolkit_recipes.taxoclass.documents import Document
+from toolkit_recipes.taxoclass.level_calibration import LevelCalibration
 from toolkit_recipes.taxoclass.model_files import ARTIFACT
 from toolkit_recipes.taxoclass.model_files import load
 from toolkit_recipes.taxoclass.model_files import save
+from toolkit_recipes.taxoclass.predict import Answer
 from toolkit_recipes.taxoclass.predict import PredictConfig
 from toolkit_recipes.taxoclass.predict import Summary
 from toolkit_recipes.taxoclass.predict import open_source
 from toolkit_recipes.taxoclass.predict import open_target
 from toolkit_recipes.taxoclass.predict import predict
+from toolkit_recipes.taxoclass.predict import predictions
 from toolkit_recipes.taxoclass.predict import write
 from toolkit_recipes.taxoclass.taxonomy import Taxonomy
 from toolkit_recipes.taxoclass.taxonomy import build
 
 COMMAND = [sys.executable, str(RECIPES / "taxoclass_predict.py")]
 TEXTS = list(read_dataset(SAMPLE).test.texts[:7])
+LEVELS = LevelCalibration(torch.tensor([0.4, 0.6]), torch.tensor([0.9, 0.8]))
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +91,21 @@ def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def test_the_script_says_what_the_model_says(tmp_path: Path, tiny_encoder: Path) -> None:
-    """Given a run's id, it takes the best model of the run, and writes a line per document."""
+    """Given a run's id, it takes the best model of the run, and writes a line per document.
+
+    With explanations where it is asked for them.
+    """
     model = tmp_path / "model"
-    save(model, random_model(tiny_encoder, zero_shot_weight=0.3))
+    save(model, attrs.evolve(random_model(tiny_encoder, zero_shot_weight=0.3), levels=LEVELS))
     with toolkit.start_run(runs_dir=tmp_path / "runs") as tracked:
         tracked.log_artifacts(model, "model", name="taxo_model", aliases=["best"])
         tracked.log_artifacts(model / "zero_shot", "model", name="taxo_model")
     given = [{"body": text, "key": f"d{i}"} for i, text in enumerate(TEXTS)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
-    arguments = ("input=in.jsonl", "text=body", "id=key", "batch_size=3")
-    found = rows(run(tmp_path, f"model={tracked.id}", *arguments))
+    arguments = ("input=in.jsonl", "text=body", "id=key", "batch_size=3", "explain=true")
+    done = run(tmp_path, f"model={tracked.id}", *arguments)
+    assert "the model keeps no train documents" in done.stderr
+    found = rows(done)
     assert [row["id"] for row in found] == [row["key"] for row in given]
 
     classifier = Classifier(load(model))
@@ -108,7 +118,8 @@ def test_the_script_says_what_the_model_says(tmp_path: Path, tiny_encoder: Path)
         assert row["path"] == " > ".join(row["names"])
         assert row["score"] == pytest.approx(decoded.path_scores[i].item(), abs=1e-4)
         assert [entry["id"] for entry in row["ranking"][: len(path)]] == row["classes"]
-        assert len(row["ranking"]) == 5
+        assert len(row["ranking"]) == len(row["explanation"]["levels"][0]["rivals"]) + 2 == 5
+        assert len(row["probability"]) == len(row["explanation"]["levels"]) == len(path)
         assert row["ranking"][0]["score"] == pytest.approx(scores[i, path[0]].item(), abs=1e-4)
 
 
@@ -211,14 +222,15 @@ def test_output_that_cannot_be_written_is_named(tmp_path: Path, name: str, messa
         pass
 
 
-def scores_of(taxonomy: Taxonomy) -> Callable[[list[str]], torch.Tensor]:
-    """Scores that follow from the text alone."""
+def answers_of(taxonomy: Taxonomy, top_k: int) -> Callable[[list[str]], list[Answer]]:
+    """Predictions from scores that follow from the text alone."""
 
-    def score(texts: list[str]) -> torch.Tensor:
+    def answer(texts: list[str]) -> list[Answer]:
         generators = [torch.Generator().manual_seed(len(text)) for text in texts]
-        return torch.stack([torch.rand(len(taxonomy), generator=g) for g in generators])
+        scores = torch.stack([torch.rand(len(taxonomy), generator=g) for g in generators])
+        return predictions(scores, decode(scores, taxonomy), taxonomy, LEVELS, top_k)
 
-    return score
+    return answer
 
 
 @given(taxonomies(), st.lists(st.integers(0, 9)), st.integers(1, 5), st.integers(0, 3))
@@ -227,11 +239,11 @@ def test_windows_change_nothing(
 ) -> None:
     """However many documents are held at once, each gets its own line, in order."""
     documents = [Document(i, "x" * length, i) for i, length in enumerate(lengths)]
-    score = scores_of(taxonomy)
-    found = list(predict(documents, score, taxonomy, window=window, top_k=top_k))
+    answer = answers_of(taxonomy, top_k)
+    found = list(predict(documents, answer, window=window))
     assert [row["id"] for row in found] == list(range(len(lengths)))
     assert [("error" in row) for row in found] == [length == 0 for length in lengths]
-    alone = [next(predict([d], score, taxonomy, window=1, top_k=top_k)) for d in documents]
+    alone = [next(predict([d], answer, window=1)) for d in documents]
     assert found == alone
 
 
@@ -245,7 +257,7 @@ def test_no_more_than_a_window_is_read_ahead() -> None:
             yield Document(i, "text", i)
 
     taxonomy = build(["a", "b"], ["a", "b"], [])
-    next(predict(documents(), scores_of(taxonomy), taxonomy, window=4, top_k=1))
+    next(predict(documents(), answers_of(taxonomy, top_k=1), window=4))
     assert len(taken) == 4
 
 

@@ -6,7 +6,7 @@ import torch
 
 from toolkit_recipes.taxoclass.term_mining import mine_terms
 
-FILLER = "lorem ipsum dolor amet consectetur adipiscing elit sed eiusmod tempor".split()
+FILLER = ["lorem", "ipsum", "dolor", "amet", "consectetur", "adipiscing", "elit", "tempor"]
 TOPICS = {
     "baking": "sourdough starter rises in the oven",
     "sailing": "the skipper trims the mainsail",
