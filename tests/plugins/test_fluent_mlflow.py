@@ -28,7 +28,7 @@ from tests.plugins.fluent_calls import Call
 from tests.plugins.fluent_stores import Store
 from tests.waiting import LIMIT
 from toolkit import fluent
-from toolkit.fluent.exceptions import NotCoveredError
+from toolkit.mlflow_api.exceptions import NotCoveredError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

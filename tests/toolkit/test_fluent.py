@@ -29,7 +29,7 @@ from toolkit.events import Params
 from toolkit.events import Table
 from toolkit.events import Tags
 from toolkit.events import Text
-from toolkit.fluent.exceptions import NotCoveredError
+from toolkit.mlflow_api.exceptions import NotCoveredError
 from toolkit.rundir import RunDir
 
 HEAVY = ("accelerate", "cattrs", "mlflow", "numpy", "psutil", "rich", "torch", "wandb", "yaml")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn import metrics  # type: ignore[import-untyped]
+from sklearn import metrics
 
 from tests.recipes.taxoclass.strategies import scored_taxonomies
 from tests.recipes.taxoclass.strategies import taxonomies

@@ -16,11 +16,11 @@ from typing import Any
 
 from toolkit import tables
 from toolkit.errors import InvalidValueError
-from toolkit.fluent import checks
-from toolkit.fluent import reading
-from toolkit.fluent import runs
-from toolkit.fluent.exceptions import MlflowException
-from toolkit.fluent.exceptions import NotCoveredError
+from toolkit.mlflow_api import checks
+from toolkit.mlflow_api import reading
+from toolkit.mlflow_api import runs
+from toolkit.mlflow_api.exceptions import MlflowException
+from toolkit.mlflow_api.exceptions import NotCoveredError
 from toolkit.rundir import RunDir
 from toolkit.tables import Rows
 from toolkit.values import shown

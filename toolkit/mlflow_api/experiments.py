@@ -21,15 +21,15 @@ from attrs import frozen
 
 from toolkit import jsonfile
 from toolkit import start
-from toolkit.fluent import checks
-from toolkit.fluent import places
-from toolkit.fluent import state
-from toolkit.fluent.exceptions import EXISTS
-from toolkit.fluent.exceptions import MISSING
-from toolkit.fluent.exceptions import MlflowException
-from toolkit.fluent.exceptions import NotCoveredError
-from toolkit.fluent.records import Experiment
 from toolkit.locks import Lock
+from toolkit.mlflow_api import checks
+from toolkit.mlflow_api import places
+from toolkit.mlflow_api import state
+from toolkit.mlflow_api.exceptions import EXISTS
+from toolkit.mlflow_api.exceptions import MISSING
+from toolkit.mlflow_api.exceptions import MlflowException
+from toolkit.mlflow_api.exceptions import NotCoveredError
+from toolkit.mlflow_api.records import Experiment
 
 TAG_PREFIX = "experiment."
 DEFAULT_ID, DEFAULT_NAME = "0", "Default"

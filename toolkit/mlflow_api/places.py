@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from toolkit import rundir
-from toolkit.fluent import checks
-from toolkit.fluent.exceptions import MISSING
-from toolkit.fluent.exceptions import MlflowException
+from toolkit.mlflow_api import checks
+from toolkit.mlflow_api.exceptions import MISSING
+from toolkit.mlflow_api.exceptions import MlflowException
 from toolkit.rundir import RunDir
 
 

@@ -14,10 +14,10 @@ from toolkit.events import Artifact
 from toolkit.events import Figure
 from toolkit.events import Table
 from toolkit.events import Text
-from toolkit.fluent import experiments
-from toolkit.fluent.records import Data
-from toolkit.fluent.records import Info
-from toolkit.fluent.records import Run
+from toolkit.mlflow_api import experiments
+from toolkit.mlflow_api.records import Data
+from toolkit.mlflow_api.records import Info
+from toolkit.mlflow_api.records import Run
 from toolkit.recorded import Recorded
 from toolkit.rundir import RunDir
 from toolkit.tracker import flatten

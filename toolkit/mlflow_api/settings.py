@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from toolkit.fluent.exceptions import MlflowException
-from toolkit.fluent.exceptions import NotCoveredError
+from toolkit.mlflow_api.exceptions import MlflowException
+from toolkit.mlflow_api.exceptions import NotCoveredError
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 ASYNC_LOGGING = "MLFLOW_ENABLE_ASYNC_LOGGING"

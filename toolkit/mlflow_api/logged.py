@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toolkit.fluent import checks
-from toolkit.fluent import operations
-from toolkit.fluent import runs
-from toolkit.fluent.exceptions import MISSING
-from toolkit.fluent.exceptions import MlflowException
-from toolkit.fluent.operations import RunOperations
-from toolkit.fluent.state import Held
+from toolkit.mlflow_api import checks
+from toolkit.mlflow_api import operations
+from toolkit.mlflow_api import runs
+from toolkit.mlflow_api.exceptions import MISSING
+from toolkit.mlflow_api.exceptions import MlflowException
+from toolkit.mlflow_api.operations import RunOperations
+from toolkit.mlflow_api.state import Held
 
 _LEFT = (float, str, type(None))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 
-from toolkit.fluent import settings
-from toolkit.fluent.exceptions import MlflowException
+from toolkit.mlflow_api import settings
+from toolkit.mlflow_api.exceptions import MlflowException
 
 
 class RunOperations:

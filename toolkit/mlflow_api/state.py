@@ -14,9 +14,9 @@ from attrs import define
 from attrs import field
 from attrs import frozen
 
-from toolkit.fluent import checks
-from toolkit.fluent import records
-from toolkit.fluent.told import Told
+from toolkit.mlflow_api import checks
+from toolkit.mlflow_api import records
+from toolkit.mlflow_api.told import Told
 from toolkit.run import Run
 
 EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"

@@ -14,8 +14,8 @@ from toolkit import tables
 from toolkit.events import Params
 from toolkit.events import Table
 from toolkit.events import Tags
-from toolkit.fluent import checks
-from toolkit.fluent.exceptions import MlflowException
+from toolkit.mlflow_api import checks
+from toolkit.mlflow_api.exceptions import MlflowException
 from toolkit.redact import Redactor
 from toolkit.rundir import RunDir
 from toolkit.tables import Rows

@@ -11,8 +11,8 @@ from typing import cast
 
 from toolkit.errors import InvalidValueError
 from toolkit.events import Status
-from toolkit.fluent.exceptions import MlflowException
-from toolkit.fluent.exceptions import NotCoveredError
+from toolkit.mlflow_api.exceptions import MlflowException
+from toolkit.mlflow_api.exceptions import NotCoveredError
 from toolkit.values import number
 from toolkit.values import shown
 

@@ -1,0 +1,1 @@
+"""MLflow's functions over runs of the toolkit; :mod:`toolkit.fluent` gathers them."""
