@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
@@ -31,6 +32,8 @@ C = TypeVar("C", bound=AttrsInstance)
 USAGE_EXIT_CODE = 2
 SECONDS_FOR_MAIN_PROCESS = 20.0
 """How long another process gives the main one to report the same error first."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
+_NEVER_HAND_BACK = ((_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0))
 
 
 def run_recipe(
@@ -82,11 +85,30 @@ def start_accelerator(mixed_precision: str, seed: int, threads: int = 0) -> Acce
     if mixed_precision == "fp16" and not torch.cuda.is_available():
         raise UsageError("mixed_precision=fp16 needs a GPU; use auto, bf16 or no")
     accelerator = Accelerator(mixed_precision=mixed_precision)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     wanted = threads or threads_wanted(os.environ, usable_cores())
     if wanted:
         torch.set_num_threads(wanted)
     set_seed(seed)
     return accelerator
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep the memory that one step frees for the next one.
+
+    glibc hands large blocks back to the system and asks for new ones at every step, whose pages
+    are then cleared again; without that, DBNet takes 14 % more steps a second on two cores. The
+    process keeps the memory of its largest step.
+
+    Returns:
+        Whether there is a glibc to be told.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return False
+    return all(mallopt(setting, value) for setting, value in _NEVER_HAND_BACK)
 
 
 def threads_wanted(environment: Mapping[str, str], cores: int) -> int:

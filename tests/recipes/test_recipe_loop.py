@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import random
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -71,6 +74,22 @@ def test_bf16_is_chosen_where_the_cpu_has_instructions_for_it() -> None:
 def test_launched_processes_share_the_cores(environment: dict[str, str], threads: int) -> None:
     """The launcher's one thread a process is widened; what somebody asked for is left alone."""
     assert threads_wanted(environment, cores=8) == threads
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_stays_with_the_process() -> None:
+    """So that the next step finds it with its pages mapped."""
+    code = (
+        "import psutil, torch\n"
+        "from toolkit_recipes.loop import keep_freed_memory\n"
+        "assert keep_freed_memory()\n"
+        "held = torch.ones(50_000_000)\n"
+        "before = psutil.Process().memory_info().rss\n"
+        "del held\n"
+        "print(psutil.Process().memory_info().rss / before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert float(done.stdout) > 0.99
 
 
 def test_environment_names_versions_and_processes() -> None:
