@@ -28,6 +28,7 @@ QUALITY = (
     "top3_accuracy top5_accuracy top10_accuracy "
     "level_0_accuracy level_1_accuracy level_2_accuracy"
 )
+ECE = ("ece", "ece_uncalibrated")
 METRICS = {
     "stage1": "similarity_min similarity_max similarity_mean similarity_std",
     "stage2": "num_core_classes total_docs_with_core avg_docs_per_core_class "
@@ -39,7 +40,7 @@ METRICS = {
     "iteration self_train_loss epoch",
     "zero_shot": QUALITY,
     "stage3_test": QUALITY,
-    "test": QUALITY,
+    "test": " ".join([QUALITY, *(f"{kind}_level_{level}" for kind in ECE for level in range(3))]),
 }
 SETTINGS = (
     "seed=7",
