@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
 from attrs import frozen
+from click.testing import CliRunner
 
 import toolkit.bridges.accelerate  # noqa: F401 - makes the name known
 from tests.bridges import tiny
@@ -20,6 +22,7 @@ from tests.waiting import LIMIT
 from toolkit import delivery
 from toolkit.bridges.lightning import ToolkitLogger
 from toolkit.bridges.transformers import ToolkitCallback
+from toolkit.cli.runs import command
 from toolkit.courier import Courier
 from toolkit.patience import Patience
 from toolkit.redact import Redactor
@@ -121,3 +124,20 @@ def test_all_land_in_mlflow_with_the_curves_that_the_loops_saw(
             history = client.get_metric_history(run.info.run_id, key)
             assert [(point.step, point.value) for point in history] == points_
         assert len(next(iter(of_loop.curves.values()))) == STEPS
+    _are_compared(home, trained)
+
+
+def _are_compared(home: Path, trained: list[Trained]) -> None:
+    """`toolkit runs compare` shows the three, each with the last point of its curves."""
+    words = ["--runs-dir", str(home / "runs"), *(of_loop.run_id for of_loop in trained), "--json"]
+    done = CliRunner().invoke(command, ["compare", *words])
+    assert done.exit_code == 0, done.output
+    shown = json.loads(done.stdout)
+    assert [run["name"] for run in shown["runs"]] == ["accelerate", "lightning", "transformers"]
+    for of_loop in trained:
+        for key, points_ in of_loop.curves.items():
+            found = shown["metrics"][key]["values"][of_loop.run_id]
+            assert (found["last_step"], found["last"], found["count"]) == (
+                *points_[-1],
+                len(points_),
+            )

@@ -67,4 +67,8 @@ def test_every_variant_is_a_child_run(tmp_path: Path, tiny_encoder: Path) -> Non
 
 def _events(run: Path) -> list[dict[str, Any]]:
     segments = sorted((run / "journal").glob("*.jsonl"))
-    return [json.loads(line) for segment in segments for line in segment.open(encoding="utf-8")]
+    return [
+        json.loads(line)
+        for segment in segments
+        for line in segment.read_text(encoding="utf-8").splitlines()
+    ]
