@@ -57,7 +57,9 @@ def main(config: DbnetConfig) -> None:
 
     with start_recipe_run(config, config.tracking, PROJECT, TAGS) as run:
         recording = Recording(run, reporter, config.log_interval, steps, accelerator.num_processes)
-        setting = environment(accelerator, config.seed) | {"backbone_weights": origin}
+        setting = environment(accelerator, config.seed) | {
+            "backbone_weights": config.model.weights or origin
+        }
         recording.begin(as_dict(config), setting, pages)
         keeper = Keeper.create(run, accelerator, config, pages)
         progress, best = keeper.restore(trainer)

@@ -130,18 +130,20 @@ class Keeper:
         return cls(run, Checkpoints(home, key, accelerator), config)
 
     def restore(self, trainer: Trainer) -> tuple[Progress, Tensors]:
-        """Go back to the last checkpoint, or to the kept model that training starts from.
+        """Go back to the last checkpoint, or take what training starts from out of a kept model.
 
         Returns:
             Where training stands, and the best weights.
 
         Raises:
             UsageError: the run has a checkpoint, but of another configuration, or the kept model
-                can't be gone on from.
+                can't be gone on from or is of another network.
         """
         checkpoint = self.checkpoints.load()
         if checkpoint is None:
             self.checkpoints.refuse_others()
+            if self.config.model.weights is not None:
+                trainer.network.load_state_dict(_weights(self.config.model.weights, self.config))
             if self.config.training.start_from is None:
                 return Progress(), {}
             checkpoint = _kept(self.config.training.start_from, self.config)
@@ -242,6 +244,26 @@ def _kept(model: str, config: DbnetConfig) -> Checkpoint:
         best=checkpoint.best or _copied(saved.network),
         progress=attrs.evolve(progress, is_over=False).saved(),
     )
+
+
+def _weights(model: str, config: DbnetConfig) -> Tensors:
+    """Read the weights that a new training begins with.
+
+    Raises:
+        UsageError: they aren't there or are of another network, or training goes on from a model.
+    """
+    where = f"model.weights={model}"
+    if config.training.start_from is not None:
+        raise UsageError(
+            f"{where}: and training.start_from goes on with weights of its own; give one of them"
+        )
+    with model_folder(model, ARTIFACTS) as folder:
+        saved = load_network(folder)
+    for name in ("backbone", "width", "neck_channels", "scale_fusion"):
+        was, wanted = getattr(saved.config.model, name), getattr(config.model, name)
+        if was != wanted:
+            raise UsageError(f"{where}: has model.{name}={was}, not {wanted}; give the same")
+    return _copied(saved.network)
 
 
 def _copied(network: DBNet) -> Tensors:

@@ -89,10 +89,11 @@ def save_network(
     state = network.state_dict()
     save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / WEIGHTS)
     data = attrs.evolve(config.data, train=None, val=None, test=None)
+    model = attrs.evolve(config.model, weights=None)
     training = attrs.evolve(config.training, start_from=None)
     settings = {
         "format": FORMAT,
-        "config": as_dict(attrs.evolve(config, data=data, training=training)),
+        "config": as_dict(attrs.evolve(config, data=data, model=model, training=training)),
         "backbone": network.backbone.settings(),
         "metrics": dict(metrics or {}),
     }

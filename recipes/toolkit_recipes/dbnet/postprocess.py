@@ -5,8 +5,9 @@ smallest rectangle around it, a polygon its outline; either is moved outwards by
 exactly undoes the shrinking of the training targets, unless a factor is given.
 
 OpenCV puts pixel centres on whole numbers. Targets are drawn so that the line through the centres
-of a kernel's outermost pixels is the kernel's own outline, so OpenCV's contours need only be moved
-by half a pixel into the coordinates of maps and pages.
+of an upright kernel's outermost pixels is the kernel's own outline, so OpenCV's contours need only
+be moved by half a pixel into the coordinates of maps and pages. The smallest rectangle around a
+tilted kernel is too large by what the steps of its edges reach out, which is taken off.
 """
 
 from __future__ import annotations
@@ -182,13 +183,34 @@ def _smooth(outline: Polygon) -> Polygon:
 
 
 def _rectangles(contours: Sequence[Contour]) -> _Rectangles:
-    """The smallest rectangles around contours; as wide as the thinnest kernel at least."""
+    """The rectangles that kernels were drawn from; as wide as the thinnest kernel at least."""
     found = [(*centre, *sides, turn) for centre, sides, turn in map(cv2.minAreaRect, contours)]
     table = np.array(found, dtype=np.float64)
     turn = np.deg2rad(table[:, 4])
     cos, sin = np.cos(turn), np.sin(turn)
     axes = np.stack((cos, sin, -sin, cos), axis=1).reshape(-1, 2, 2)
-    return _Rectangles(table[:, :2], np.maximum(table[:, 2:4], _THINNEST), axes)
+    sides = table[:, 2:4] - 2 * _reach(table[:, 2:4], np.abs(axes[:, 0]))
+    return _Rectangles(table[:, :2], np.maximum(sides, _THINNEST), axes)
+
+
+def _reach(sides: Floats, axis: Floats) -> Floats:
+    """How far the outermost pixel centres lie beyond the edges that end each side, on average.
+
+    A pixel of an edge is off by -0.5 to 0.5 pixels along x or y, whichever is steeper to it, as the
+    edge is rounded. While the edge climbs by c < 1 pixels that error runs over a range of c from
+    anywhere, so the largest one is c - c^2 / 2 on average, and 0.5 for any edge that climbs more.
+
+    Args:
+        sides: [n, 2], of rectangles.
+        axis: [n, 2], x and y of the first side's direction, both positive.
+
+    Returns:
+        [n, 2], in pixels across the edges.
+    """
+    flat, steep = axis.min(axis=1, keepdims=True), axis.max(axis=1, keepdims=True)
+    climb = np.minimum(sides[:, ::-1] * (flat / steep), 1)
+    reach: Floats = (climb - climb**2 / 2) * steep
+    return reach
 
 
 def _growth(area: F, length: F, config: PostprocessConfig, shrink_ratio: float) -> F:

@@ -91,6 +91,9 @@ class ModelConfig:
     pretrained: bool = option(
         False, "start the backbone from pretrained weights if they can be had"
     )
+    weights: str | None = option(
+        None, "kept model to learn from, from step 0 on: folder, or folder or id of its run"
+    )
     width: float = option(0.5, "resnet18/50: channels, times the usual", check=_POSITIVE)
     neck_channels: int = option(64, "channels of the feature pyramid", check=validators.ge(4))
     scale_fusion: bool = option(False, "fuse the pyramid by learned attention (DBNet++)")

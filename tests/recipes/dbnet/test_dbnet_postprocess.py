@@ -32,6 +32,7 @@ from toolkit_recipes.dbnet.polygons import area
 from toolkit_recipes.dbnet.polygons import inverse_distance
 from toolkit_recipes.dbnet.polygons import perimeter
 from toolkit_recipes.dbnet.polygons import shrink_distance
+from toolkit_recipes.dbnet.polygons import sides
 from toolkit_recipes.dbnet.polygons import signed_area
 from toolkit_recipes.dbnet.postprocess import find_texts
 from toolkit_recipes.dbnet.presets import PostprocessConfig
@@ -88,6 +89,19 @@ def test_rectangle(
     least = 0.6 if ratio == 0.4 else 0.75
     assert iou(detection.polygon, text) > least
     assert detection.score > 0.7
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("turn", [0.0, 0.5, 3.0, 20.0, 44.0, -70.0])
+def test_tilted_lines_are_as_high_as_upright_ones(ratio: float, turn: float) -> None:
+    """On average over places, a small text is found as large as it is, however it is tilted."""
+    rng = np.random.default_rng(8)
+    sizes = []
+    for x, y in rng.uniform(90, 110, (40, 2)):
+        text = turned_box((x, y), 90, 14, turn)
+        (detection,) = found(perfect_map([text], ratio), ratio)
+        sizes.append(sides(detection.polygon))
+    np.testing.assert_allclose(np.mean(sizes, axis=0), (14, 90), atol=0.75)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load
 
 from tests.recipes.launching import run_plainly
 from tests.recipes.tracked import curves
@@ -123,3 +124,37 @@ def test_a_model_without_its_state_cant_be_gone_on_from(tmp_path: Path, undistur
     done = run_plainly(tmp_path, "dbnet.py", *SETTINGS, f"training.start_from={kept}").done
     assert done.returncode == 2
     assert "has no state/, so it can be used, but not gone on from" in done.stderr
+
+
+def test_a_new_training_begins_with_kept_weights(tmp_path: Path, undisturbed: Path) -> None:
+    """At step 0 of a whole training of its own; without ever learning, it ends with them."""
+    kept = _artifact(undisturbed, "model-epoch-02", tmp_path / "kept")
+    shutil.rmtree(kept / "state")
+    changes = (f"model.weights={kept}", "training.lr=1e-12", "training.ema=0")
+    assert start(tmp_path, "dbnet.py", *SETTINGS, *changes).wait(LIMIT) == 0
+    assert [step for step, _ in curves(tmp_path)["train/loss"]] == list(range(STEPS))
+    before, after = (
+        load(_models(folder)[name])
+        for folder, name in ((undisturbed, "model-epoch-02"), (tmp_path, "model-epoch-03"))
+    )
+    learned = [name for name in before if name.endswith(("weight", "bias"))]
+    assert len(learned) > 60
+    assert all((before[name] - after[name]).abs().max() < 1e-8 for name in learned)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("model.neck_channels=32", "has model.neck_channels=16, not 32; give the same"),
+        ("training.start_from=runs/1", "training.start_from goes on with weights of its own"),
+    ],
+)
+def test_kept_weights_that_do_not_fit_are_refused(
+    tmp_path: Path, undisturbed: Path, change: str, complaint: str
+) -> None:
+    """Weights of another network, or of two."""
+    kept = _artifact(undisturbed, "model-epoch-01", tmp_path / "kept")
+    done = run_plainly(tmp_path, "dbnet.py", *SETTINGS, f"model.weights={kept}", change).done
+    assert done.returncode == 2
+    assert f"model.weights={kept}: " in done.stderr
+    assert complaint in done.stderr
