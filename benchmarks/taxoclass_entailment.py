@@ -207,7 +207,7 @@ def compare_formats(work: Work, rounds: int, *, clock: Callable[[], float]) -> N
         with torch.autocast(work.accelerator.device.type, torch.bfloat16):
             return ours(work, model)
 
-    ways = {"full": partial(ours, work, model), "half": half}
+    ways: dict[str, Callable[[], Tensor]] = {"full": partial(ours, work, model), "half": half}
     took, found = in_turns(ways, rounds, clock)
     apart = (found["full"] - found["half"]).abs().max().item()
     print(f"  in bf16 {took['full'] / took['half']:.2f} times that, up to {apart:.3f} apart")

@@ -104,6 +104,7 @@ def test_a_model_is_kept_with_what_explains_it(tiny_encoder: Path, tmp_path: Pat
         rows = [train.ids.index(identifier) for identifier in kept.documents.ids]
         assert len(rows) == min(count, len(train))
         assert after.evidence.train.vectors is not None
+        assert kept.documents.untrained is not None
         assert torch.equal(kept.documents.untrained, after.evidence.train.vectors[rows].half())
         found = classifier.classify([train.texts[row] for row in rows])
         assert found.paths == list(kept.documents.paths)
