@@ -39,7 +39,7 @@ def find_pages(config: DbnetConfig) -> Pages:
 
     Raises:
         UsageError: a folder is no data set, or too small to hold out pages for validation, or the
-            pages of a folder that are validated on hold no text that counts.
+            pages that are to be measured on hold no text that counts.
     """
     data = config.data
     folders = {"train": data.train, "val": data.val, "test": data.test}
@@ -49,8 +49,9 @@ def find_pages(config: DbnetConfig) -> Pages:
     stored = {name: pages.pages for name, pages in sets.items()}
     if "train" in stored and "val" not in stored:
         stored |= _held_out(stored["train"], data.val_share, config.seed)
-    if "val" in stored:
-        _check_texts(stored["val"], data)
+    for name in ("val", "test"):
+        if name in stored and not _holds_texts(stored[name]):
+            raise UsageError(_unmeasurable(name, folders[name], len(stored[name]), data))
     if "train" in stored and not _holds_texts(stored["train"]):
         problems.append(f"{data.train}: no text that counts on the pages to learn from")
     generated = {} if "train" in stored else _generated(config)
@@ -84,16 +85,14 @@ def _held_out(
     return {name: tuple(pages[i] for i in found) for name, found in rows.items()}
 
 
-def _check_texts(pages: Sequence[StoredPage], data: DataConfig) -> None:
-    if _holds_texts(pages):
-        return
-    if data.val is not None:
-        where = f"data.val={data.val}: its pages hold"
+def _unmeasurable(name: str, folder: str | None, count: int, data: DataConfig) -> str:
+    if folder is not None:
+        where = f"data.{name}={folder}: its pages hold"
         advice = "give a folder whose annotations aren't empty"
     else:
-        where = f"data.train={data.train}: the {len(pages)} pages held out of it hold"
+        where = f"data.train={data.train}: the {count} pages held out of it hold"
         advice = "give a larger data.val_share, another seed, or data.val=FOLDER"
-    raise UsageError(
+    return (
         f"{where} no text that counts (all are don't care, or there is none), so nothing can be "
         f"measured on them; {advice}"
     )

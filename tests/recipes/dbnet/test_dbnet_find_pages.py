@@ -34,11 +34,13 @@ def _find(train: str | None = None, val: str | None = None, test: str | None = N
     return find_pages(DbnetConfig(data=data))
 
 
-def test_pages_to_validate_on_need_a_text_that_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("use", ["val", "test"])
+def test_pages_to_be_measured_on_need_a_text_that_counts(tmp_path: Path, use: str) -> None:
     """Else every figure would be 0, or 1, whatever the network finds."""
-    train, val = _folder(tmp_path / "t", TEXT), _folder(tmp_path / "v", DONT_CARE)
-    with pytest.raises(UsageError, match=r"data\.val=.*v: its pages hold no text that counts"):
-        _find(train=train, val=val)
+    train, other = _folder(tmp_path / "t", TEXT, count=2), _folder(tmp_path / "v", DONT_CARE)
+    complaint = rf"data\.{use}=.*v: its pages hold no text that counts"
+    with pytest.raises(UsageError, match=complaint):
+        _find(train, **{use: other})
 
 
 def test_so_do_those_that_are_held_out(tmp_path: Path) -> None:
