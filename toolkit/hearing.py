@@ -51,6 +51,7 @@ from toolkit.redact import Redactor
 from toolkit.rundir import RunDir
 from toolkit.spoken import Problem
 from toolkit.spoken import Reader
+from toolkit.values import relative_path
 
 REJECTED = "rejected.jsonl"
 """The file, in the run's folder, of lines that could not be recorded as they are."""
@@ -244,7 +245,7 @@ def _kept(event: Event, recorder: Recorder, folder: Path) -> Event | None:
         case Artifact():
             return _kept_artifact(event, recorder, folder)
         case Text() | Table() | Image() | Figure() | Histogram() | ConfusionMatrix():
-            name = _among_artifacts(name_of(event))
+            name = relative_path(name_of(event))
             step = event.step if isinstance(event, STEPPED) else None
             if recorder.was_recorded(type(event), name, step):
                 return None
@@ -287,7 +288,7 @@ def _put(recorder: Recorder, content: bytes, name: str) -> str:
 
 def _kept_artifact(event: Artifact, recorder: Recorder, folder: Path) -> Artifact:
     found = [
-        (_among_artifacts(name), path)
+        (relative_path(name), path)
         for file in event.files
         for name, path in _below(file.name, _there(folder, file.path))
     ]
@@ -296,7 +297,7 @@ def _kept_artifact(event: Artifact, recorder: Recorder, folder: Path) -> Artifac
     files = recorder.keep(found, filestore.keep)
     if not files:
         raise UsageError(f"artifact {event.name!r}: the disk is full")
-    return evolve(event, files=files, folder=_among_artifacts(event.folder) if event.folder else "")
+    return evolve(event, files=files, folder=relative_path(event.folder) if event.folder else "")
 
 
 def _there(folder: Path, given: str) -> Path:
@@ -314,14 +315,6 @@ def _below(name: str, path: Path) -> Iterator[tuple[str, Path]]:
     for file in sorted(path.rglob("*")):
         if file.is_file():
             yield f"{name}/{file.relative_to(path).as_posix()}", file
-
-
-def _among_artifacts(name: str) -> str:
-    """The path of a file among the run's artifacts, if it stays among them."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if not path.name or path.is_absolute() or ".." in path.parts or name.endswith(("/", "\\")):
-        raise InvalidValueError(f"{name!r} must be relative, without '..', and end with a name")
-    return str(path)
 
 
 def _check_histogram(event: Histogram) -> None:

@@ -40,7 +40,7 @@ from toolkit.values import axis_step
 from toolkit.values import metric_key
 from toolkit.values import number
 from toolkit.values import plain
-from toolkit.values import shown
+from toolkit.values import relative_path
 
 if TYPE_CHECKING:
     from toolkit.watching import Watch
@@ -106,7 +106,7 @@ class Run:
         Raises:
             InvalidValueError: a value is not a number, or a key is not text.
         """
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder is None:
             return
         values = {
@@ -128,12 +128,12 @@ class Run:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record inputs of the run, nested as given; what JSON doesn't know is kept as its text."""
-        if recorder := self._recording():
+        if recorder := self.recording():
             recorder.write(Params(time.time(), recorder.redactor.values(plain(params))))
 
     def log_summary(self, values: Mapping[str, Any]) -> None:
         """Record results of the whole run; a later one replaces an earlier one of its name."""
-        if recorder := self._recording():
+        if recorder := self.recording():
             recorder.write(Summary(time.time(), recorder.redactor.values(plain(values))))
 
     def set_tag(self, key: str, value: Any) -> None:
@@ -142,7 +142,7 @@ class Run:
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags: key and text pairs; a later one replaces an earlier one of its key."""
-        if recorder := self._recording():
+        if recorder := self.recording():
             texts = {str(key): str(value) for key, value in tags.items()}
             recorder.write(Tags(time.time(), recorder.redactor.values(texts)))
 
@@ -169,7 +169,7 @@ class Run:
         Raises:
             UsageError: there is no such file.
         """
-        recorder, source = self._recording(), Path(local_path)
+        recorder, source = self.recording(), Path(local_path)
         if recorder is None:
             return
         if source.is_dir():
@@ -179,7 +179,7 @@ class Run:
             return
         if not source.is_file():
             raise UsageError(f"log_artifact: there is no file {source}")
-        folder = _relative(artifact_path) if artifact_path else ""
+        folder = relative_path(artifact_path) if artifact_path else ""
         files = recorder.keep([(source.name, source)], filestore.take if move else filestore.keep)
         self._record_artifact(name or source.name, files, folder, type, aliases)
 
@@ -194,7 +194,7 @@ class Run:
         move: bool = False,
     ) -> None:
         """Keep every file below a folder with the run, as one artifact; see `log_artifact`."""
-        recorder, top = self._recording(), Path(local_dir)
+        recorder, top = self.recording(), Path(local_dir)
         if recorder is None:
             return
         if not top.is_dir():
@@ -206,21 +206,21 @@ class Run:
         ]
         if not found:
             raise UsageError(f"log_artifacts: there is no file in {top}")
-        folder = _relative(artifact_path) if artifact_path else ""
+        folder = relative_path(artifact_path) if artifact_path else ""
         files = recorder.keep(found, filestore.take if move else filestore.keep)
         self._record_artifact(name or top.resolve().name, files, folder, type, aliases)
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Keep a text as a file of the run; ``artifact_file`` is its path there."""
-        if recorder := self._recording():
-            name, masked = _relative(artifact_file), recorder.redactor.text(text)
+        if recorder := self.recording():
+            name, masked = relative_path(artifact_file), recorder.redactor.text(text)
             path = recorder.keep_bytes(masked.encode("utf-8", "backslashreplace"), name)
             if path:
                 recorder.write(Text(time.time(), name, path))
 
     def log_dict(self, dictionary: Any, artifact_file: str) -> None:
         """Keep a mapping or list as a file of the run: YAML if it's named so, else JSON."""
-        if recorder := self._recording():
+        if recorder := self.recording():
             value = recorder.redactor.values({"value": plain(dictionary)})["value"]
             self.log_text(_written_out(value, artifact_file), artifact_file)
 
@@ -235,10 +235,10 @@ class Run:
         Raises:
             InvalidValueError: it is no such mapping, or the name leads out of the artifacts.
         """
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder is None:
             return
-        name, step = _relative(artifact_file), axis_step(step)
+        name, step = relative_path(artifact_file), axis_step(step)
         if recorder.was_recorded(Table, name, step):
             return
         masked = tables.masked(tables.rows_of(name, data), recorder.redactor)
@@ -270,7 +270,7 @@ class Run:
         Raises:
             InvalidValueError: it is no image, or not one of key and artifact_file was given.
         """
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder is None:
             return
         place = (step, timestamp) if artifact_file is not None else (None, None)
@@ -282,12 +282,12 @@ class Run:
             )
         caption = recorder.redactor.text(caption) if caption else None
         if artifact_file is not None:
-            name = _relative(artifact_file)
+            name = relative_path(artifact_file)
             content = media.image_file(name, image, PurePosixPath(name).suffix.lower())
             if path := recorder.keep_bytes(content, name):
                 recorder.write(Figure(time.time(), name, path, None, caption))
             return
-        name, step = _relative(key, "image key"), axis_step(step)
+        name, step = relative_path(key, "image key"), axis_step(step)
         if recorder.was_recorded(Image, name, step):
             return
         if path := recorder.keep_bytes(media.image_file(name, image), f"{name}.png"):
@@ -314,10 +314,10 @@ class Run:
         Raises:
             InvalidValueError: it is no figure, or the library doesn't write this format.
         """
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder is None:
             return
-        name, step = _relative(artifact_file), axis_step(step)
+        name, step = relative_path(artifact_file), axis_step(step)
         if recorder.was_recorded(Figure, name, step):
             return
         content = media.figure_file(figure, name, save_kwargs or {})
@@ -339,10 +339,10 @@ class Run:
         Raises:
             InvalidValueError: the values are not real numbers.
         """
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder is None:
             return
-        key, step = _relative(key, "histogram key"), axis_step(step)
+        key, step = relative_path(key, "histogram key"), axis_step(step)
         if recorder.was_recorded(Histogram, key, step):
             return
         edges, counts, rest = media.histogram(key, values, bins)
@@ -363,10 +363,10 @@ class Run:
         Raises:
             InvalidValueError: labels and counts are not as described.
         """
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder is None:
             return
-        name, step = _relative(name, "confusion matrix"), axis_step(step)
+        name, step = relative_path(name, "confusion matrix"), axis_step(step)
         if recorder.was_recorded(ConfusionMatrix, name, step):
             return
         texts, numbers = media.confusion(name, labels, counts)
@@ -406,10 +406,10 @@ class Run:
         """
         from toolkit import watching
 
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder is None:
             return watching.Watch()
-        name = _relative(name, "watch name") if name else ""
+        name = relative_path(name, "watch name") if name else ""
         choice = watching.Choice(model, every, what, first_step, bins, name)
         watching.refuse_twice(choice, self._watches)
         watch = watching.Watch(recorder, choice)
@@ -424,13 +424,13 @@ class Run:
         kind: str,
         aliases: Iterable[str],
     ) -> None:
-        recorder = self._recording()
+        recorder = self.recording()
         if recorder and files:
             recorder.write(Artifact(time.time(), name, files, folder, kind, tuple(aliases)))
 
     def describe(self, described: Described) -> None:
         """Record what the script says about the run."""
-        if recorder := self._recording():
+        if recorder := self.recording():
             recorder.write(described)
 
     def end(self, status: Status = "FINISHED") -> None:
@@ -442,7 +442,12 @@ class Run:
             watch.close()
         self._ending(status)
 
-    def _recording(self) -> Recorder | None:
+    def recording(self) -> Recorder | None:
+        """Where events of the run go; None where nothing is recorded.
+
+        Raises:
+            UsageError: the run is over.
+        """
         if self._is_over:
             raise UsageError(
                 f"run {self._id} is over: this call came after it ended; start another run, or "
@@ -468,18 +473,6 @@ def status_of(error: BaseException | None) -> Status:
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "FINISHED"
     return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-
-
-def _relative(path: Any, what: str = "artifact path") -> str:
-    """The path of a file among the run's artifacts, as given, if it stays among them."""
-    if not isinstance(path, str):
-        raise InvalidValueError(f"{what}: expected text, got {shown(path)}")
-    parts = path.replace("\\", "/").split("/")
-    if parts[0] == "" or ".." in parts or parts[-1] in {"", "."}:
-        raise InvalidValueError(
-            f"{what} {path!r} must be relative, without '..', and end with a name"
-        )
-    return "/".join(part for part in parts if part not in {"", "."})
 
 
 def _written_out(value: Any, artifact_file: str) -> str:

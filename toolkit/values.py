@@ -57,6 +57,22 @@ def axis_step(step: Any) -> int | None:
         raise InvalidValueError(f"step: expected a whole number, got {shown(step)}") from error
 
 
+def relative_path(path: Any, what: str = "artifact path") -> str:
+    """The path of a file among the run's artifacts, as given, if it stays among them.
+
+    Raises:
+        InvalidValueError: it is something else; the message begins with ``what``.
+    """
+    if not isinstance(path, str):
+        raise InvalidValueError(f"{what}: expected text, got {shown(path)}")
+    parts = path.replace("\\", "/").split("/")
+    if parts[0] == "" or ".." in parts or parts[-1] in {"", "."}:
+        raise InvalidValueError(
+            f"{what} {path!r} must be relative, without '..', and end with a name"
+        )
+    return "/".join(part for part in parts if part not in {"", "."})
+
+
 def plain(value: Any) -> Any:
     """The value in JSON's terms.
 

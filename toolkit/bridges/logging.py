@@ -88,7 +88,7 @@ class _Lines:
 
     def add(self, text: str) -> None:
         """Record the text behind what is there."""
-        recorder = self._run._recording()
+        recorder = self._run.recording()
         if recorder is None:
             return
         text = recorder.redactor.text(text)

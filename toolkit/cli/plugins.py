@@ -27,6 +27,7 @@ from toolkit import plugin_facts
 from toolkit import plugin_maker
 from toolkit import plugin_options
 from toolkit.cli.shown import json_option
+from toolkit.cli.shown import print_table
 from toolkit.errors import UsageError
 from toolkit.plugin_facts import PluginFacts
 from toolkit.plugin_options import OptionFacts
@@ -59,7 +60,7 @@ def list_plugins(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_row(plugin) for plugin in found], indent=2))
         return
-    _print_table(_COLUMNS, [_cells(plugin) for plugin in found])
+    print_table(_COLUMNS, [_cells(plugin) for plugin in found])
     for line in _remarks(found):
         click.echo(line)
 
@@ -245,29 +246,3 @@ def _usable(find: Callable[[], T]) -> T:
     except discovery.BrokenPluginError as error:
         click.echo(f"toolkit: {error}", err=True)
         sys.exit(1)
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
-    """Ruled on a terminal; elsewhere one row a line, however long."""
-    if sys.stdout.isatty():
-        _print_ruled(columns, rows)
-        return
-    cells = [tuple(columns), *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    for row in cells:
-        shown = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(shown).rstrip())
-
-
-def _print_ruled(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=not table.columns)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)

@@ -16,6 +16,7 @@ from toolkit import rundir
 from toolkit.cli import compare
 from toolkit.cli.shown import duration
 from toolkit.cli.shown import json_option
+from toolkit.cli.shown import print_table
 from toolkit.cli.shown import runs_dir_option
 from toolkit.cli.shown import short
 from toolkit.cli.shown import status
@@ -46,7 +47,7 @@ def list_runs(runs_dir: str | None, as_json: bool) -> None:
     if not found:
         click.echo(f"No runs in {home}.")
         return
-    _print_table(_COLUMNS, (_cells(run) for run in found))
+    print_table(_COLUMNS, [_cells(run) for run in found])
 
 
 @command.command("show")
@@ -61,7 +62,7 @@ def show(run_id: str, runs_dir: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**_row(found), **_values(found)}, indent=2))
         return
-    _print_table(("run", str(run.path)), _facts(found))
+    print_table(("run", str(run.path)), list(_facts(found)))
     _print_section("params", ((k, short(v)) for k, v in flatten(found.params)))
     _print_section(
         "metrics",
@@ -155,17 +156,4 @@ def _print_section(
     title: str, rows: Iterable[tuple[str, ...]], more: tuple[str, ...] = ("",)
 ) -> None:
     if found := list(rows):
-        _print_table((title, *more), found)
-
-
-def _print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:  # the first is what one copies
-        table.add_column(column, overflow="fold", no_wrap=not table.columns)
-    for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
-    Console().print(table)
+        print_table((title, *more), found)
