@@ -53,6 +53,7 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = MappingProxyType(
         "self-training": (Variant("none", ("self_training.iterations=0",)),),
         "decoding": (
             Variant("inner classes by their own score", ("decode.propagation=0.0",)),
+            Variant("inner classes half by their best below", ("decode.propagation=0.5",)),
             Variant("inner classes by their best below", ("decode.propagation=1.0",)),
             Variant("classifier alone", ("decode.zero_shot_weight=0.0",)),
         ),
