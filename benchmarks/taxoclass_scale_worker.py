@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -110,7 +111,11 @@ def prepare(case: Case) -> None:
         _write_pairs(case)
         return
     with stages_of(case) as stages:
-        stages.cache.result(1, stages.text_key, lambda: _stage1(stages.data))
+        classes = class_vectors(len(stages.data.taxonomy))
+        documents = partial(_documents, stages.data, classes)
+        stages.cache.result(1, stages.documents_key, documents)
+        names = {"classes": classes, "names": classes.clone()}
+        stages.cache.result(1, stages.text_key, lambda: names)
 
 
 def measure(case: Case) -> dict[str, float]:
@@ -157,16 +162,13 @@ def document_vectors(rows: range, classes: Tensor, taxonomy: Taxonomy) -> Tensor
     return _unit(COMMON * _common() + BELONGING * own + _noise(len(rows), generator))
 
 
-def _stage1(data: Dataset) -> Tensors:
-    classes = class_vectors(len(data.taxonomy))
+def _documents(data: Dataset, classes: Tensor) -> Tensors:
     count = len(data.train)
     total = count + len(data.test)
     starts = range(0, total, CHUNK)
     parts = [range(start, min(start + CHUNK, total)) for start in starts]
     vectors = torch.cat([document_vectors(rows, classes, data.taxonomy) for rows in parts])
     return {
-        "classes": classes,
-        "names": classes.clone(),
         "train.vectors": vectors[:count].clone(),
         "test.vectors": vectors[count:].clone(),
     }

@@ -19,24 +19,25 @@ from rich.console import Console
 import toolkit
 from toolkit.run import Run
 from toolkit_recipes.config import as_dict
-from toolkit_recipes.config import changed
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.loop import environment
+from toolkit_recipes.loop import refuse_several_processes
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.taxoclass.ablation import COMPARISONS
 from toolkit_recipes.taxoclass.ablation import AblationConfig
-from toolkit_recipes.taxoclass.ablation import variants
+from toolkit_recipes.taxoclass.ablation import configurations
 from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import Dataset
 from toolkit_recipes.taxoclass.corpus import read_dataset
 from toolkit_recipes.taxoclass.evidence import find_models
 from toolkit_recipes.taxoclass.pipeline import Pipeline
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
-from toolkit_recipes.taxoclass.presets import check_together
 from toolkit_recipes.taxoclass.recording import log_quality
+from toolkit_recipes.tracking import start_recipe_run
 
 PROJECT = "taxoclass-hierarchical"
+TAGS = ("taxonomy", "ablation")
 STAGES = ("zero_shot", "stage3_test", "test")
 
 
@@ -44,25 +45,26 @@ def main(config: AblationConfig) -> None:
     """Measure the unchanged configuration, then every variant."""
     unchanged = config.unchanged
     data = read_dataset(SAMPLE if unchanged.data is None else Path(unchanged.data).expanduser())
+    wanted = configurations(unchanged, config.parts)
     accelerator = start_accelerator(unchanged.mixed_precision, unchanged.seed, unchanged.threads)
+    refuse_several_processes(accelerator)
     reporter = Reporter(Console())
     columns: dict[str, list[str | float]] = {name: [] for name in ("variant", *STAGES)}
-    tags = ["taxonomy", "ablation"]
     with (
         tempfile.TemporaryDirectory() as folder,
-        toolkit.start_run(project=PROJECT, tags=tags) as run,
+        start_recipe_run(unchanged, unchanged.tracking, PROJECT, TAGS) as run,
     ):
         run.log_params(as_dict(config) | environment(accelerator, unchanged.seed))
-        cached = attrs.evolve(unchanged, cache=unchanged.cache or folder)
-        for variant in reporter.track(variants(config.parts), "variants"):
-            varied = changed(cached, variant.settings)
-            with toolkit.start_run(name=variant.name, nested=True, group="ablation") as child:
+        for name, varied in reporter.track(wanted, "variants"):
+            group = unchanged.tracking.group or "ablation"
+            with toolkit.start_run(name=name, nested=True, group=group) as child:
                 child.log_params(as_dict(varied))
-                found = _measure(varied, data, accelerator, child)
-            columns["variant"].append(variant.name)
+                cached = attrs.evolve(varied, cache=unchanged.cache or folder)
+                found = _measure(cached, data, accelerator, child)
+            columns["variant"].append(name)
             for stage, value in zip(STAGES, found, strict=True):
                 columns[stage].append(value)
-            reporter.say(f"{variant.name}: " + ", ".join(f"{value:.4f}" for value in found))
+            reporter.say(f"{name}: " + ", ".join(f"{value:.4f}" for value in found))
         run.log_table(columns, "ablation/example_f1")
 
 
@@ -70,7 +72,6 @@ def _measure(
     config: TaxoClassConfig, data: Dataset, accelerator: Accelerator, run: Run
 ) -> tuple[float, ...]:
     """Return Example-F1 on the test documents untrained, after stage 3 and after stage 4."""
-    check_together(config)
     quiet = Reporter(Console(quiet=True))
     stages = Pipeline.create(config, data, find_models(config), accelerator, quiet, run)
     evidence = stages.compare()

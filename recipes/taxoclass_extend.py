@@ -16,6 +16,7 @@ from rich.console import Console
 from toolkit.errors import UsageError
 from toolkit_recipes.config import option
 from toolkit_recipes.console import Reporter
+from toolkit_recipes.loop import refuse_several_processes
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.model_source import model_folder
@@ -50,6 +51,7 @@ def main(config: ExtendConfig) -> None:
         missing = "output" if config.model else "model"
         raise UsageError(f"{missing} is missing; give model=FOLDER|RUN and output=FOLDER")
     accelerator = start_accelerator("no", seed=0)
+    refuse_several_processes(accelerator)
     reporter = Reporter(Console())
     with model_folder(config.model, ARTIFACT) as folder:
         extended = add_classes(load(folder), folder, config, accelerator)

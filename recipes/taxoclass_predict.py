@@ -15,6 +15,7 @@ from rich.console import Console
 
 from toolkit.errors import UsageError
 from toolkit_recipes.console import Reporter
+from toolkit_recipes.loop import refuse_several_processes
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.model_source import model_folder
@@ -40,7 +41,7 @@ def main(config: PredictConfig) -> None:
     if config.model is None:
         raise UsageError("model is missing; give model=FOLDER of a saved model, or model=RUN")
     accelerator = start_accelerator(config.mixed_precision, seed=0)
-    _refuse_several_processes(accelerator)
+    refuse_several_processes(accelerator)
     reporter = Reporter(Console(stderr=True))
     with quiet_when_nobody_reads(), open_source(config) as source:
         with model_folder(config.model, ARTIFACT) as folder:
@@ -83,11 +84,6 @@ def _answers(classifier: Classifier, config: PredictConfig, reporter: Reporter) 
         )
     explainer = Explainer(classifier, config.rivals, config.nearest)
     return Answers(classifier, config.top_k, explainer)
-
-
-def _refuse_several_processes(accelerator: Accelerator) -> None:
-    if accelerator.num_processes > 1:
-        raise UsageError("this runs in one process; start it with `python`, or --num_processes 1")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,16 @@ def start_accelerator(mixed_precision: str, seed: int, threads: int = 0) -> Acce
     return accelerator
 
 
+def refuse_several_processes(accelerator: Accelerator) -> None:
+    """Refuse to share work that isn't made to be shared.
+
+    Raises:
+        UsageError: there is more than one process.
+    """
+    if accelerator.num_processes > 1:
+        raise UsageError("this runs in one process; start it with `python`, or --num_processes 1")
+
+
 def keep_freed_memory() -> bool:
     """Have the C library keep the memory that one step frees for the next one.
 

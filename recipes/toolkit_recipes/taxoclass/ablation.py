@@ -11,10 +11,13 @@ from attrs import field
 from attrs import frozen
 from attrs import validators
 
+from toolkit.errors import UsageError
+from toolkit_recipes.config import changed
 from toolkit_recipes.config import option
 from toolkit_recipes.taxoclass.presets import PRESETS
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
 from toolkit_recipes.taxoclass.presets import best
+from toolkit_recipes.taxoclass.presets import check_together
 
 
 @frozen
@@ -35,8 +38,8 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = MappingProxyType(
                 "confident, propagated walk",
                 ("mining.rule=confidence", "search.scores=propagated"),
             ),
-            Variant("gap, half of the documents", ("mining.share=0.5",)),
-            Variant("gap, all documents", ("mining.share=1.0",)),
+            Variant("gap, half of the documents", ("mining.rule=gap", "mining.share=0.5")),
+            Variant("gap, all documents", ("mining.rule=gap", "mining.share=1.0")),
         ),
         "views": (
             Variant("name", ("similarity.template={name}",)),
@@ -51,15 +54,17 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = MappingProxyType(
             Variant("GCN, not residual", ("classifier.residual=false",)),
         ),
         "self-training": (Variant("none", ("self_training.iterations=0",)),),
-        "decoding": (
-            Variant("inner classes by their own score", ("decode.propagation=0.0",)),
-            Variant("inner classes half by their best below", ("decode.propagation=0.5",)),
-            Variant("inner classes by their best below", ("decode.propagation=1.0",)),
-            Variant("classifier alone", ("decode.zero_shot_weight=0.0",)),
+        "inner classes": (
+            Variant("by their own score", ("decode.propagation=0.0",)),
+            Variant("half by their best below", ("decode.propagation=0.5",)),
+            Variant("by their best below", ("decode.propagation=1.0",)),
         ),
+        "decoding": (Variant("classifier alone", ("decode.zero_shot_weight=0.0",)),),
     }
 )
-"""Variants by the part that they change."""
+"""Variants by the part that they change.
+
+How inner classes are scored counts in mining, in the terms and in decoding alike."""
 
 
 @frozen
@@ -86,6 +91,27 @@ COMPARISONS: Mapping[str, Callable[[], AblationConfig]] = MappingProxyType(
     {name: _comparison(preset) for name, preset in PRESETS.items()}
 )
 """What is compared with, by the name of its preset."""
+
+
+def configurations(
+    unchanged: TaxoClassConfig, parts: Sequence[str]
+) -> list[tuple[str, TaxoClassConfig]]:
+    """Return the names and configurations of what is to be compared, the unchanged one first.
+
+    Raises:
+        UsageError: a variant can't be had of this configuration.
+    """
+    found = []
+    for variant in variants(parts):
+        varied = changed(unchanged, variant.settings)
+        try:
+            check_together(varied)
+        except UsageError as error:
+            raise UsageError(
+                f"variant {variant.name!r}: {error}; or leave it out, with parts=..."
+            ) from None
+        found.append((variant.name, varied))
+    return found
 
 
 def variants(parts: Sequence[str]) -> list[Variant]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import partial
@@ -42,6 +43,10 @@ from toolkit_recipes.taxoclass.term_mining import mine_terms
 
 PARTS = ("train", "test")
 KINDS = ("vectors", "scores", "candidates")
+VERSION = 2
+"""Raised when what a stage computes changes, so that older results aren't taken for it."""
+TERMS = "terms"
+"""Name of the mined terms, as bytes of JSON, among the tensors of :func:`compare`."""
 NAME_ALONE = "{name}"
 """Template of a class text without any other words."""
 
@@ -91,7 +96,7 @@ class Part:
 
     @classmethod
     def of(cls, found: Mapping[str, Tensor], name: str) -> Part:
-        """Take a part out of the tensors of :func:`compare`."""
+        """Take a part out of the tensors of both halves of stage 1."""
         return cls(*(found.get(f"{name}.{kind}") for kind in KINDS))
 
     def joined(self, other: Part) -> Part:
@@ -124,7 +129,7 @@ class Evidence:
 
     @classmethod
     def of(cls, found: Mapping[str, Tensor], *, transductive: bool) -> Evidence:
-        """Take the tensors of :func:`compare` apart."""
+        """Take the tensors of :func:`encode_documents` and :func:`compare` apart."""
         train, test = (Part.of(found, name) for name in PARTS)
         corpus = train
         if transductive:
@@ -147,51 +152,83 @@ class Evidence:
         return cosine_similarity(part.vectors, self.classes)
 
 
-def evidence_key(
+def documents_key(
     models: Models, data: Dataset, config: TaxoClassConfig, mixed_precision: str
 ) -> str:
-    """Return the key of all that the result of stage 1 depends on."""
+    """Return the key of all that the vectors of the documents depend on."""
+    read = [config.encoder.max_length, mixed_precision]
+    texts = [data.train.texts, data.test.texts]
+    return content_key("documents", VERSION, models.encoder.fingerprint(), read, texts)
+
+
+def evidence_key(
+    documents: str, models: Models, data: Dataset, config: TaxoClassConfig, mixed_precision: str
+) -> str:
+    """Return the key of all that the result of stage 1 depends on.
+
+    Args:
+        documents: :func:`documents_key`.
+        models: found for this configuration.
+        data: taxonomy and documents.
+        config: of the run.
+        mixed_precision: number format of the models.
+    """
     parts: list[object] = [
-        models.encoder.fingerprint(),
-        [config.encoder.max_length, mixed_precision],
+        documents,
         view_texts(data.taxonomy, config.similarity.template),
         _class_names(data),
-        [data.train.texts, data.test.texts],
     ]
     if config.similarity.mined_terms:
         terms = (config.similarity.mined_terms, config.similarity.terms_weight)
-        parts += [terms, as_dict(config)["mining"], config.decode.propagation]
-        parts += [data.taxonomy.parents, config.transductive]
+        parts += [terms, as_dict(config)["mining"], config.decode.propagation, config.search.scores]
+        parts += [data.taxonomy.ids, data.taxonomy.parents, config.transductive]
     if models.entailment is not None:
         parts += [_model_key(models.entailment, config, mixed_precision)]
         parts += [config.search.scores, data.taxonomy.parents]
     return content_key(*parts)
 
 
-def compare(place: Workplace, data: Dataset, models: Models, cache: Path | None) -> Tensors:
-    """Encode what is to be encoded, and with the entailment backend score what the search meets.
+def needs_vectors(config: TaxoClassConfig) -> bool:
+    """Whether anything is compared with the vectors of documents."""
+    return config.similarity.backend == "embedding" or config.search.scores == "propagated"
+
+
+def encode_documents(place: Workplace, data: Dataset, models: Models) -> Tensors:
+    """Return ``train.vectors`` and ``test.vectors``, from the untrained encoder."""
+    encoder = _encoder(place, models)
+    return {
+        "train.vectors": encoder.encode(data.train.texts, "train documents"),
+        "test.vectors": encoder.encode(data.test.texts, "test documents"),
+    }
+
+
+def compare(
+    place: Workplace, data: Dataset, models: Models, documents: Tensors, cache: Path | None
+) -> Tensors:
+    """Encode the classes, and with the entailment backend score what the search meets.
 
     Args:
         place: what to work with.
         data: taxonomy and documents.
         models: found for this configuration.
+        documents: of :func:`encode_documents`, empty where they aren't needed.
         cache: folder for scores of pairs; None keeps none.
 
     Returns:
-        ``classes``, ``names``, and for train and test what :class:`Part` has, as
-        ``train.vectors``.
+        ``classes``, ``names``, the :data:`TERMS` where some are mined, and with entailment
+        ``train.scores``, ``train.candidates`` and those of ``test``.
     """
-    config, journal = place.config, place.journal
-    encoder = TextEncoder(models.encoder, config.encoder, place.accelerator, journal.reporter)
-    found = _encode(encoder, data, config, models)
+    config = place.config
+    encoder = _encoder(place, models)
+    found = _encode_classes(encoder, data, config)
     if config.similarity.mined_terms:
-        terms = _mined_terms(found, data, config)
-        journal.run.log_dict(dict(zip(data.taxonomy.ids, terms, strict=True)), "mined_terms.json")
+        terms = _mined_terms(documents, found["classes"], data, config)
+        found[TERMS] = _packed(terms)
         found["classes"] = _beside_terms(found["classes"], encoder, data, terms, config)
     if models.entailment is None:
         return found
-    is_walked = place.config.search.scores == "propagated"
-    walked = torch.cat([found[f"{name}.vectors"] for name in PARTS]) if is_walked else None
+    is_walked = config.search.scores == "propagated"
+    walked = torch.cat([documents[f"{name}.vectors"] for name in PARTS]) if is_walked else None
     scores, candidates = _entail(place, data, models.entailment, cache, walked, found["classes"])
     count = len(data.train)
     for name, rows in zip(PARTS, (slice(count), slice(count, None)), strict=True):
@@ -199,27 +236,40 @@ def compare(place: Workplace, data: Dataset, models: Models, cache: Path | None)
     return found
 
 
-def _encode(
-    encoder: TextEncoder, data: Dataset, config: TaxoClassConfig, models: Models
-) -> Tensors:
-    found = {"names": encoder.encode(_class_names(data), "class names")}
+def terms_of(found: Mapping[str, Tensor], ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the mined terms among the tensors of :func:`compare` by class id; none is empty."""
+    if TERMS not in found:
+        return {}
+    return dict(zip(ids, json.loads(found[TERMS].numpy().tobytes()), strict=True))
+
+
+def _encoder(place: Workplace, models: Models) -> TextEncoder:
+    return TextEncoder(
+        models.encoder, place.config.encoder, place.accelerator, place.journal.reporter
+    )
+
+
+def _encode_classes(encoder: TextEncoder, data: Dataset, config: TaxoClassConfig) -> Tensors:
+    names = encoder.encode(_class_names(data), "class names")
     if config.similarity.template == NAME_ALONE:
-        found["classes"] = found["names"].clone()
-    else:
-        views = view_texts(data.taxonomy, config.similarity.template)
-        found["classes"] = mean_vectors(partial(encoder.encode, description="class texts"), views)
-    if models.entailment is None or config.search.scores == "propagated":
-        found["train.vectors"] = encoder.encode(data.train.texts, "train documents")
-        found["test.vectors"] = encoder.encode(data.test.texts, "test documents")
-    return found
+        return {"names": names, "classes": names.clone()}
+    views = view_texts(data.taxonomy, config.similarity.template)
+    classes = mean_vectors(partial(encoder.encode, description="class texts"), views)
+    return {"names": names, "classes": classes}
 
 
-def _mined_terms(found: Tensors, data: Dataset, config: TaxoClassConfig) -> list[Terms]:
+def _packed(terms: Sequence[Terms]) -> Tensor:
+    return torch.frombuffer(bytearray(json.dumps(terms).encode()), dtype=torch.uint8)
+
+
+def _mined_terms(
+    documents: Tensors, classes: Tensor, data: Dataset, config: TaxoClassConfig
+) -> list[Terms]:
     """Mine terms from the documents that stage 2 would give core classes as things stand."""
     parts = PARTS if config.transductive else PARTS[:1]
-    vectors = torch.cat([found[f"{part}.vectors"] for part in parts])
+    vectors = torch.cat([documents[f"{part}.vectors"] for part in parts])
     texts = [text for part in parts for text in getattr(data, part).texts]
-    similarity, taxonomy = cosine_similarity(vectors, found["classes"]), data.taxonomy
+    similarity, taxonomy = cosine_similarity(vectors, classes), data.taxonomy
     core = mine_core_classes(similarity, None, taxonomy, config)
     scores = mining_scores(similarity, taxonomy, config)
     targets = build_targets(core, taxonomy, config.mining.closure, scores)

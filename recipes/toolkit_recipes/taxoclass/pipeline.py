@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -32,7 +33,11 @@ from toolkit_recipes.taxoclass.decode import zero_shot_scores
 from toolkit_recipes.taxoclass.evidence import Evidence
 from toolkit_recipes.taxoclass.evidence import Models
 from toolkit_recipes.taxoclass.evidence import compare
+from toolkit_recipes.taxoclass.evidence import documents_key
+from toolkit_recipes.taxoclass.evidence import encode_documents
 from toolkit_recipes.taxoclass.evidence import evidence_key
+from toolkit_recipes.taxoclass.evidence import needs_vectors
+from toolkit_recipes.taxoclass.evidence import terms_of
 from toolkit_recipes.taxoclass.kept_documents import KeptDocuments
 from toolkit_recipes.taxoclass.kept_documents import chosen_rows
 from toolkit_recipes.taxoclass.learner import Documents
@@ -102,6 +107,8 @@ class Pipeline:
     run: Run
     place: Workplace
     cache: StageCache
+    documents_key: str
+    """Of everything that the vectors of the documents depend on."""
     text_key: str
     """Of everything that stage 1 depends on."""
 
@@ -121,9 +128,10 @@ class Pipeline:
         kept = Path(config.cache).expanduser() if config.cache else home and home / "cache"
         journal = Journal(run, reporter, config.log_interval, config.checkpoint_every)
         place = Workplace(accelerator, config, journal, home and home / "checkpoints")
-        key = evidence_key(models, data, config, accelerator.mixed_precision)
         cache = StageCache(kept, accelerator, config.start_from)
-        return cls(data, models, run, place, cache, key)
+        documents = documents_key(models, data, config, accelerator.mixed_precision)
+        key = evidence_key(documents, models, data, config, accelerator.mixed_precision)
+        return cls(data, models, run, place, cache, documents, key)
 
     @property
     def config(self) -> TaxoClassConfig:
@@ -131,13 +139,21 @@ class Pipeline:
         return self.place.config
 
     def compare(self) -> Evidence:
-        """Stage 1: compare documents and classes."""
+        """Stage 1: compare documents and classes.
 
-        def make() -> Tensors:
-            return compare(self.place, self.data, self.models, self.cache.folder)
-
+        The vectors of the documents are kept by themselves: other class texts leave them as they
+        are.
+        """
+        given = self.place, self.data, self.models
+        documents = Tensors()
+        if needs_vectors(self.config):
+            make = partial(encode_documents, *given)
+            documents = self._result(1, self.documents_key, make, "document vectors ")
+        make = partial(compare, *given, documents, self.cache.folder)
         found = self._result(1, self.text_key, make)
-        return Evidence.of(found, transductive=self.config.transductive)
+        if terms := terms_of(found, self.data.taxonomy.ids):
+            self.run.log_dict(terms, "mined_terms.json")
+        return Evidence.of(documents | found, transductive=self.config.transductive)
 
     def mine(self, evidence: Evidence) -> Tensor:
         """Stage 2: return the core classes of the corpus, boolean [documents, classes]."""
@@ -301,7 +317,7 @@ class Pipeline:
         module = model.matcher if is_read else model
         return predict(self.place.accelerator, module, documents, range(len(documents)))
 
-    def _result(self, stage: int, key: str, make: Callable[[], Tensors]) -> Tensors:
+    def _result(self, stage: int, key: str, make: Callable[[], Tensors], what: str = "") -> Tensors:
         """Return the stored result of a stage and say so, or make it."""
         is_made = False
 
@@ -312,14 +328,17 @@ class Pipeline:
 
         found = self.cache.result(stage, key, noted)
         if not is_made:
-            self.place.journal.reporter.say(f"  from the cache: {self.cache.folder}")
+            self.place.journal.reporter.say(f"  {what}from the cache: {self.cache.folder}")
         return found
 
     def _key(self, stage: int) -> str:
-        return stage_key(stage, self.text_key, self.data.taxonomy, self.config)
+        processes = self.place.accelerator.num_processes
+        return stage_key(stage, self.text_key, self.data.taxonomy, self.config, processes)
 
 
-def stage_key(stage: int, text_key: str, taxonomy: Taxonomy, config: TaxoClassConfig) -> str:
+def stage_key(
+    stage: int, text_key: str, taxonomy: Taxonomy, config: TaxoClassConfig, processes: int = 1
+) -> str:
     """Return the key of all that the result of a stage depends on, earlier stages included.
 
     Args:
@@ -327,8 +346,11 @@ def stage_key(stage: int, text_key: str, taxonomy: Taxonomy, config: TaxoClassCo
         text_key: of stage 1, see :func:`evidence_key`.
         taxonomy: of the classes.
         config: only what shapes a stored result counts.
+        processes: that share the work; an encoder that learns drops out other parts in each.
     """
     parts: list[object] = [text_key, taxonomy.parents, config.transductive]
+    if stage > 2 and config.training.encoder != "frozen":
+        parts.append(processes)
     values = as_dict(config)
     for keys in SHAPED_BY[: stage - 1]:
         parts += [reduce(getitem, key.split("."), values) for key in keys]

@@ -156,6 +156,7 @@ class SelfTraining:
             self.learner.restore(checkpoint.weights, checkpoint.optimizer)
             self.journal.reporter.say(f"  going on at step {progress.step}")
             return progress, Memory.restored(checkpoint.best)
+        self.checkpoints.refuse_others()
         logits = self.learner.predict(range(len(self.learner.documents)))
         ends = self._ends(logits)
         memory = Memory(

@@ -84,8 +84,8 @@ def split_documents(targets: Tensor, val_share: float, seed: int) -> Split:
     if not rows:
         raise UsageError(
             "stage 2 found no core class in any train document, so stage 3 has nothing to learn "
-            "from; raise mining.share, set mining.rule to the other rule, or check that the "
-            "classes are about these documents"
+            "from; set mining.rule=gap with a larger mining.share, lower mining.min_confidence "
+            "where the rule is confidence, or check that the classes are about these documents"
         )
     generator = torch.Generator().manual_seed(seed)
     order = [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
@@ -136,6 +136,8 @@ class Training:
             progress, best = Progress.restored(checkpoint.progress), checkpoint.best
             self.learner.restore(checkpoint.weights, checkpoint.optimizer)
             self.journal.reporter.say(f"  going on at step {progress.step}")
+        else:
+            self.checkpoints.refuse_others()
         last_epoch = self.first.epoch + self.epochs
         while progress.epoch < last_epoch and not progress.is_over:
             progress, best = self._epoch(progress, best)

@@ -21,7 +21,7 @@ from toolkit_recipes.taxoclass.presets import best
 from toolkit_recipes.taxoclass.presets import check_together
 
 SETTINGS = (
-    "parts=decoding",
+    "parts=inner classes",
     "encoder.max_length=16",
     "training.head_epochs=1",
     "training.epochs=0",
@@ -59,7 +59,7 @@ def test_every_variant_is_a_child_run(tmp_path: Path, tiny_encoder: Path) -> Non
         if json.loads((folder / "run.json").read_text(encoding="utf-8"))["parent"]
         for events in [_events(folder)]
     }
-    assert set(children) == {variant.name for variant in variants(["decoding"])}
+    assert set(children) == {variant.name for variant in variants(["inner classes"])}
     for events in children.values():
         measured = {name for e in events if e["kind"] == "metrics" for name in e["values"]}
         assert {f"{stage}/example_f1" for stage in ("zero_shot", "stage3_test", "test")} <= measured

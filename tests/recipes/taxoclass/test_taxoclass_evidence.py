@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import attrs
+import pytest
 import torch
 from accelerate import Accelerator
 from rich.console import Console
@@ -15,10 +17,15 @@ from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import Dataset
 from toolkit_recipes.taxoclass.corpus import read_dataset
 from toolkit_recipes.taxoclass.evidence import Evidence
+from toolkit_recipes.taxoclass.evidence import Models
 from toolkit_recipes.taxoclass.evidence import compare
+from toolkit_recipes.taxoclass.evidence import documents_key
+from toolkit_recipes.taxoclass.evidence import encode_documents
 from toolkit_recipes.taxoclass.evidence import evidence_key
 from toolkit_recipes.taxoclass.evidence import find_models
 from toolkit_recipes.taxoclass.presets import EncoderConfig
+from toolkit_recipes.taxoclass.presets import MiningConfig
+from toolkit_recipes.taxoclass.presets import SearchConfig
 from toolkit_recipes.taxoclass.presets import SimilarityConfig
 from toolkit_recipes.taxoclass.presets import TaxoClassConfig
 from toolkit_recipes.taxoclass.stages import Workplace
@@ -38,7 +45,10 @@ def evidence(config: TaxoClassConfig, data: Dataset, tmp_path: Path) -> Evidence
     with toolkit.start_run(runs_dir=tmp_path) as run:
         journal = Journal(run, Reporter(Console(quiet=True)), 1, 1)
         place = Workplace(Accelerator(), config, journal, None)
-        return Evidence.of(compare(place, data, find_models(config), None), transductive=False)
+        models = find_models(config)
+        documents = encode_documents(place, data, models)
+        found = compare(place, data, models, documents, None)
+        return Evidence.of(documents | found, transductive=False)
 
 
 def test_class_features_come_from_names_and_key_terms_alone(
@@ -65,4 +75,32 @@ def test_the_key_tells_names_from_templates(tiny_encoder: Path) -> None:
     renamed = attrs.evolve(data, taxonomy=attrs.evolve(data.taxonomy, names=names))
     plain, framed = (settings(tiny_encoder, t) for t in ("{name}", "the {name}"))
     models = find_models(plain)
-    assert evidence_key(models, renamed, plain, "no") != evidence_key(models, data, framed, "no")
+    assert _key(models, renamed, plain) != _key(models, data, framed)
+
+
+@pytest.mark.parametrize("scores", ["similarity", "propagated"])
+def test_terms_are_mined_anew_where_the_search_walks_on_other_scores(
+    tiny_encoder: Path, scores: Literal["similarity", "propagated"]
+) -> None:
+    """The paper's mining rule gives other documents to a class then, and so other terms."""
+    data, plain = read_dataset(SAMPLE), settings(tiny_encoder, "{name}")
+    config = attrs.evolve(
+        plain,
+        similarity=attrs.evolve(plain.similarity, mined_terms=5),
+        mining=MiningConfig(rule="paper"),
+    )
+    models, other = find_models(config), attrs.evolve(config, search=SearchConfig(scores=scores))
+    assert (_key(models, data, other) == _key(models, data, config)) is (other == config)
+
+
+def test_other_class_texts_leave_the_vectors_of_documents(tiny_encoder: Path) -> None:
+    """They take most of the time of stage 1, and are kept by themselves."""
+    data = read_dataset(SAMPLE)
+    plain, framed = (settings(tiny_encoder, t) for t in ("{name}", "the {name}"))
+    models = find_models(plain)
+    assert documents_key(models, data, plain, "no") == documents_key(models, data, framed, "no")
+
+
+def _key(models: Models, data: Dataset, config: TaxoClassConfig) -> str:
+    documents = documents_key(models, data, config, "no")
+    return evidence_key(documents, models, data, config, "no")

@@ -118,7 +118,7 @@ def test_a_stage_that_is_found_again_says_so(tiny_encoder: Path, tmp_path: Path)
     assert "from the cache" not in shown.getvalue()
     with pipeline(tmp_path, tiny_encoder, shown) as stages:
         trained(stages)
-    assert shown.getvalue().count(f"  from the cache: {tmp_path / 'cache'}\n") == 4
+    assert shown.getvalue().count(f"from the cache: {tmp_path / 'cache'}\n") == 5
 
 
 def test_the_corpus_is_classified_once_after_training(tiny_encoder: Path, tmp_path: Path) -> None:
