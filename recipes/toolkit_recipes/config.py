@@ -25,12 +25,16 @@ import attrs
 import yaml
 from attrs import AttrsInstance
 from attrs import frozen
+from attrs import validators
 
 from toolkit.errors import UsageError
 from toolkit.errors import did_you_mean
 
 LAYER_KEYS = ("preset", "config")
 HELP_WORDS = frozenset({"help", "-h", "--help"})
+
+SEEDS = validators.and_(validators.ge(0), validators.lt(2**32))
+"""What all generators take as a seed."""
 
 _BOOLEANS = types.MappingProxyType({"true": True, "false": False})
 

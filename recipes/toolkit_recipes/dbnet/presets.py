@@ -10,6 +10,7 @@ from attrs import field
 from attrs import frozen
 from attrs import validators
 
+from toolkit_recipes.config import SEEDS
 from toolkit_recipes.config import option
 from toolkit_recipes.tracking import TrackingConfig
 
@@ -176,7 +177,7 @@ class EvaluationConfig:
 class DbnetConfig:
     """Everything that ``recipes/dbnet.py`` can be told."""
 
-    seed: int = option(42, "seed of all random numbers", check=_NOT_NEGATIVE)
+    seed: int = option(42, "seed of all random numbers", check=SEEDS)
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = option(
         "auto", "number format of the network; auto: bf16 where the hardware computes in it"
     )

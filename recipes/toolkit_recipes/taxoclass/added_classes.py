@@ -44,6 +44,8 @@ from toolkit_recipes.taxoclass.taxonomy import build
 
 ADDITION_LINE = "`class name TAB parent` or `class name TAB parent TAB class id`"
 SEPARATOR = ":"
+_ENCODER = "encoder"
+"""The key that names the untrained encoder."""
 LEAST_COSINE = 0.98
 """Of what is known of a class with the same made once more: number formats may differ."""
 
@@ -185,13 +187,13 @@ def add_classes(
     additions = read_additions(wanted.add, wanted.add_from)
     extended_taxonomy(model.taxonomy, additions)  # a mistake shows before anything is loaded
     if wanted.encoder is not None:
-        files = find_encoder(wanted.encoder)
+        files = find_encoder(wanted.encoder, _ENCODER)
     elif model.zero_shot is not None:
         files = ModelFiles(model.zero_shot.folder, "path")
     elif model.config.training.encoder == "frozen":
         files = ModelFiles(folder, "path")
     else:
-        files = find_encoder(model.config.encoder.model)
+        files = find_encoder(model.config.encoder.model, _ENCODER)
     reporter = Reporter(Console(quiet=True))
     encoder = TextEncoder(files, model.config.encoder, accelerator, reporter)
     return extend(model, additions, lambda texts: encoder.encode(texts, "class names"))
@@ -273,7 +275,9 @@ def _class_vectors(model: SavedModel, taxonomy: Taxonomy, names: Tensor, encode:
 
 
 def _are_alike(made: Tensor, known: Tensor) -> bool:
-    return bool((made * known).sum(dim=1).min() > LEAST_COSINE)
+    # A class that is the mean of all of them, such as the only one, has no direction.
+    nowhere = (made.norm(dim=1) == 0) & (known.norm(dim=1) == 0)
+    return bool((((made * known).sum(dim=1) > LEAST_COSINE) | nowhere).all())
 
 
 def _classifier(model: SavedModel, features: Tensor, taxonomy: Taxonomy) -> TaxoClassifier:

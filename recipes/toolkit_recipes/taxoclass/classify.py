@@ -103,7 +103,8 @@ class Classifier:
             Document vectors [texts, width] and logits [texts, classes].
         """
         config = self.model.config.encoder
-        documents = tokenise(texts, self.model.tokenizer, config.max_length)
+        tokenizer, encoder = self.model.tokenizer, self.model.classifier.encoder.config
+        documents = tokenise(texts, tokenizer, encoder, config.max_length)
         lengths = documents.lengths(range(len(texts)))
         by_length = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
         vectors, logits = [], []

@@ -72,12 +72,19 @@ def decode(scores: Tensor, taxonomy: Taxonomy) -> Decoded:
         taxonomy: in a graph every path to a leaf competes; equal paths go to the first leaf.
     """
     paths: list[Classes] = []
-    best: list[Tensor] = []
+    best, ranking = [], []
     for chunk in torch.split(scores, CHUNK):
         chunk_paths, chunk_best = _best_paths(chunk, taxonomy)
         paths += chunk_paths
         best.append(chunk_best)
-    return Decoded(paths, torch.cat(best), _rank(scores, paths))
+        ranking.append(_rank(chunk, chunk_paths))
+    return Decoded(paths, torch.cat(best), torch.cat(ranking))
+
+
+def path_ends(scores: Tensor, taxonomy: Taxonomy) -> Tensor:
+    """Return the leaf of the path that :func:`decode` would choose: [documents]."""
+    chunks = (_best_paths(chunk, taxonomy)[0] for chunk in torch.split(scores, CHUNK))
+    return torch.tensor([path[-1] for paths in chunks for path in paths])
 
 
 def predictions_as_jsonl(decoded: Decoded, corpus: Corpus, taxonomy: Taxonomy) -> str:

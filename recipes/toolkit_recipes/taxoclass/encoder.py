@@ -25,18 +25,19 @@ WITHOUT_NETWORK = (
 )
 
 
-def find_encoder(model: str) -> ModelFiles:
+def find_encoder(model: str, option: str = "encoder.model") -> ModelFiles:
     """Find the files of an encoder, as :func:`find_model` does.
 
     Args:
         model: a folder or a name on the hub; a bare name belongs to sentence-transformers.
+        option: the key that names it, for messages.
 
     Raises:
         UsageError: found nowhere; the message says what was tried and what to do.
     """
     is_bare = "/" not in model and not model.startswith((".", "~")) and not Path(model).is_dir()
     full = f"sentence-transformers/{model}" if is_bare else model
-    return find_model("encoder.model", full, WITHOUT_NETWORK)
+    return find_model(option, full, WITHOUT_NETWORK)
 
 
 class TextEncoder:

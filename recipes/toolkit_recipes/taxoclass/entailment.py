@@ -29,6 +29,7 @@ from toolkit_recipes.taxoclass.pair_cache import PairCache
 from toolkit_recipes.taxoclass.pair_tokens import PairTokens
 from toolkit_recipes.taxoclass.presets import SimilarityConfig
 from toolkit_recipes.taxoclass.pretrained import load_pretrained
+from toolkit_recipes.taxoclass.pretrained import readable_length
 from toolkit_recipes.taxoclass.pretrained import unreadable
 
 ROLE = "a sequence classifier"
@@ -38,12 +39,8 @@ ENTAILMENT = "entail"
 """How the name of the label begins: entailment, ENTAILMENT, entails; not_entailment doesn't."""
 PORTION = 4096
 """Pairs between two writes to the cache: what a kill can cost."""
-LARGEST_LENGTH = 1_000_000
-"""A tokenizer that says more has no limit of its own."""
 TOKENS_IN_CPU_CACHE = 1024
 """Beyond these, what a layer computes of a batch no longer fits into a processor's cache."""
-RESERVED_POSITIONS = 2
-"""Positions that models of the RoBERTa family don't give to tokens."""
 
 
 def find_entailment_model(model: str) -> ModelFiles:
@@ -114,7 +111,7 @@ class EntailmentModel:
         if padding is None:
             padding = classifier.config.pad_token_id or 0
         classifier.config.pad_token_id = padding
-        longest = _readable(tokenizer, classifier.config)
+        longest = readable_length(tokenizer, classifier.config)
         classifier.train(mode=False)
         return cls(classifier, tokenizer, label, longest, padding)
 
@@ -241,11 +238,3 @@ def _read_config(folder: Path) -> PretrainedConfig:
     except (OSError, ValueError, KeyError) as error:
         raise unreadable(folder, ROLE, error) from error
     return config
-
-
-def _readable(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:
-    """Return how many tokens the model reads, by its tokenizer, else by its positions."""
-    if tokenizer.model_max_length < LARGEST_LENGTH:
-        return int(tokenizer.model_max_length)
-    positions = getattr(config, "max_position_embeddings", None)
-    return LARGEST_LENGTH if positions is None else int(positions) - RESERVED_POSITIONS

@@ -22,10 +22,12 @@ from attrs import field
 from attrs import frozen
 from torch import Tensor
 from torch import nn
+from transformers import PretrainedConfig
 from transformers import PreTrainedTokenizerBase
 
 from toolkit_recipes.loop import gather_rows
 from toolkit_recipes.storage import Tensors
+from toolkit_recipes.taxoclass.pretrained import readable_length
 from toolkit_recipes.taxoclass.targets import IGNORED
 
 PREDICTION_BATCH = 64
@@ -89,10 +91,13 @@ class TokenDocuments:
 
 
 def tokenise(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    encoder: PretrainedConfig,
+    max_length: int,
 ) -> TokenDocuments:
-    """Turn texts into token ids, cut at ``max_length`` or what the model can read, if less."""
-    longest = min(max_length, tokenizer.model_max_length)
+    """Turn texts into token ids, cut at ``max_length`` or what the encoder can read, if less."""
+    longest = min(max_length, readable_length(tokenizer, encoder))
     encoded = tokenizer(list(texts), truncation=True, max_length=longest)
     return TokenDocuments(encoded["input_ids"], tokenizer.pad_token_id or 0)
 

@@ -61,17 +61,22 @@ def model_card(
         added: ids of the classes that were added after that.
         kept: train documents of which the model has vectors and the beginning of the text.
     """
-    parts = [_HEADER, _description(taxonomy, config) + _contents(taxonomy, added, kept), _USE]
+    parts = [
+        _HEADER,
+        _description(taxonomy, config) + _contents(taxonomy, config, added, kept),
+        _USE,
+    ]
     return "\n".join([*parts, _results(metrics, added)] if metrics else parts)
 
 
-def _contents(taxonomy: Taxonomy, added: Sequence[str], kept: int) -> str:
+def _contents(taxonomy: Taxonomy, config: TaxoClassConfig, added: Sequence[str], kept: int) -> str:
     names = ", ".join(taxonomy.names[taxonomy.positions[c]] for c in added)
     lines = [f"- Added by name after training: {names}\n"] if added else []
     if kept:
+        text = " and how its text begins" if config.keep.characters else ""
         lines.append(
-            f"- Train documents in this folder: {kept}, each with its vector and how its text "
-            "begins (`documents.jsonl`)\n"
+            f"- Train documents in this folder: {kept}, each with its vector{text} "
+            "(`documents.jsonl`)\n"
         )
     return "".join(lines)
 

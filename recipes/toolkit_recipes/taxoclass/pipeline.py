@@ -199,7 +199,7 @@ class Pipeline:
         model.to(place.accelerator.device)
         length = config.encoder.max_length
         texts = [self.data.train.texts, self.data.test.texts]
-        read, unread = (tokenise(part, tokenizer, length) for part in texts)
+        read, unread = (tokenise(part, tokenizer, model.encoder.config, length) for part in texts)
         key = self._key(3)
 
         def make() -> Tensors:

@@ -15,6 +15,7 @@ from attrs import frozen
 from attrs import validators
 
 from toolkit.errors import UsageError
+from toolkit_recipes.config import SEEDS
 from toolkit_recipes.config import option
 from toolkit_recipes.tracking import TrackingConfig
 
@@ -270,7 +271,7 @@ class TaxoClassConfig:
     """Everything that ``recipes/taxoclass.py`` can be told."""
 
     data: str | None = option(None, "folder with taxonomy and documents; none: the shipped sample")
-    seed: int = option(42, "seed of all random numbers", check=validators.ge(0))
+    seed: int = option(42, "seed of all random numbers", check=SEEDS)
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = option(
         "auto", "number format of the encoder; auto: bf16 where the hardware computes in it"
     )
@@ -306,7 +307,7 @@ def quick() -> TaxoClassConfig:
 
 
 def best() -> TaxoClassConfig:
-    """As quick, with several views of each class and mined terms: best on both corpora measured."""
+    """As quick, with several views of each class and mined terms: best on both corpora together."""
     return TaxoClassConfig(
         similarity=SimilarityConfig(template=BEST_VIEWS, mined_terms=10),
         decode=DecodeConfig(propagation=0.75),

@@ -9,6 +9,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
+from transformers import PretrainedConfig
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase
 
@@ -18,6 +19,10 @@ POOLER = "pooler."
 """Layer that encoders have and the classifier doesn't use; many checkpoints come without it."""
 UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
 """What transformers raises for files that aren't those of a model of the kind asked for."""
+LARGEST_LENGTH = 1_000_000
+"""A tokenizer that says more has no limit of its own."""
+RESERVED_POSITIONS = 2
+"""Positions that models of the RoBERTa family don't give to tokens."""
 
 
 def load_pretrained(
@@ -52,6 +57,14 @@ def load_pretrained(
         names = ", ".join(missing[:3])
         raise UsageError(f"{folder}: weights are missing for {role}: {names}{advice}")
     return model, tokenizer
+
+
+def readable_length(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:
+    """Return how many tokens a model reads, by its tokenizer, else by its positions."""
+    if tokenizer.model_max_length < LARGEST_LENGTH:
+        return int(tokenizer.model_max_length)
+    positions = getattr(config, "max_position_embeddings", None)
+    return LARGEST_LENGTH if positions is None else int(positions) - RESERVED_POSITIONS
 
 
 def unreadable(folder: Path, role: str, error: Exception) -> UsageError:

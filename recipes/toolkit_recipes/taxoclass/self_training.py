@@ -26,7 +26,7 @@ from torch import Tensor
 from toolkit_recipes.storage import Checkpoint
 from toolkit_recipes.storage import Checkpoints
 from toolkit_recipes.storage import Tensors
-from toolkit_recipes.taxoclass.decode import decode
+from toolkit_recipes.taxoclass.decode import path_ends
 from toolkit_recipes.taxoclass.learner import Learner
 from toolkit_recipes.taxoclass.learner import shuffled_batches
 from toolkit_recipes.taxoclass.presets import SelfTrainingConfig
@@ -225,7 +225,7 @@ class SelfTraining:
             epoch += 1
 
     def _ends(self, logits: Tensor) -> Tensor:
-        return torch.tensor([path[-1] for path in decode(logits, self.taxonomy).paths])
+        return path_ends(logits, self.taxonomy)
 
     def _say(self, progress: Progress, changed: float, agreement: float) -> None:
         undone = "; undone" if agreement < self.config.agreement else ""

@@ -11,14 +11,19 @@ from typing import Any
 import pytest
 
 from tests.recipes.launching import RECIPES
+from tests.recipes.launching import TWO_PROCESSES
 from tests.recipes.launching import clean_environment
+from tests.recipes.launching import launch
+from toolkit.errors import UsageError
 from toolkit_recipes.config import as_dict
 from toolkit_recipes.config import changed
 from toolkit_recipes.taxoclass.ablation import VARIANTS
 from toolkit_recipes.taxoclass.ablation import Variant
+from toolkit_recipes.taxoclass.ablation import configurations
 from toolkit_recipes.taxoclass.ablation import variants
 from toolkit_recipes.taxoclass.presets import best
 from toolkit_recipes.taxoclass.presets import check_together
+from toolkit_recipes.taxoclass.presets import paper
 
 SETTINGS = (
     "parts=inner classes",
@@ -72,3 +77,16 @@ def _events(run: Path) -> list[dict[str, Any]]:
         for segment in segments
         for line in segment.read_text(encoding="utf-8").splitlines()
     ]
+
+
+def test_what_cannot_be_varied_is_said_before_anything_runs() -> None:
+    """The message names the variant and how to do without it."""
+    with pytest.raises(UsageError, match=r"variant 'views: name and parent': .*parts="):
+        configurations(paper(), ["mining", "views"])
+
+
+def test_one_process_is_enough(tmp_path: Path) -> None:
+    """Two would measure every variant twice, each with files of its own."""
+    launched = launch(tmp_path, "taxoclass_ablation.py", options=TWO_PROCESSES)
+    assert launched.done.returncode != 0
+    assert "error: this runs in one process" in launched.done.stderr

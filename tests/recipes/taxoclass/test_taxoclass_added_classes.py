@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -231,6 +232,19 @@ def test_another_encoder_is_refused(model: SavedModel) -> None:
 
     with pytest.raises(UsageError, match=r"it can't encode a new one; give encoder=FOLDER"):
         extend(model, additions("sourdough starter:baking"), other)
+
+
+def test_a_class_can_be_added_to_a_single_one(model: SavedModel, encoder: TextEncoder) -> None:
+    """Though the only class, which is the mean of all, lies in no direction."""
+    one = build(["1"], ["food"], [])
+    vectors = encode_with(encoder, ["food"])
+    classifier = TaxoClassifier(
+        model.classifier.encoder, centred(vectors), both_directions(one), model.classifier.config
+    )
+    calibration = Calibration.fit(torch.rand(4, 1), torch.rand(4, 1), one, model.config.decode)
+    alone = attrs.evolve(model, taxonomy=one, classifier=classifier, calibration=calibration)
+    extended = extend(alone, additions("bread:food"), partial(encode_with, encoder))
+    assert extended.model.taxonomy.names == ("food", "bread")
 
 
 def test_it_is_said_that_a_leaf_is_none_any_more(model: SavedModel, encoder: TextEncoder) -> None:

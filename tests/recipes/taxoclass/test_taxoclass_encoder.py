@@ -95,3 +95,10 @@ def test_weights_in_half_precision_are_read_in_single(half_encoder: Path, tmp_pa
     AutoModel.from_pretrained(half_encoder, dtype=torch.float32).save_pretrained(single)
     found, expected = (make_encoder(f).encode(TEXTS, "texts") for f in (half_encoder, single))
     assert torch.equal(found, expected)
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_the_message_names_the_key_that_was_given() -> None:
+    """Other scripts call it otherwise."""
+    with pytest.raises(UsageError, match=r"^encoder=/nowhere: no such folder"):
+        find_encoder("/nowhere", "encoder")

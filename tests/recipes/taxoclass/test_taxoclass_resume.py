@@ -73,3 +73,13 @@ def test_curves_are_as_long_as_thought(undisturbed: Path) -> None:
     """The steps at which the others are killed are those of the run."""
     recorded = curves(undisturbed)
     assert all(count <= len(recorded[metric]) for metric, count in STEPS.items())
+
+
+def test_resumed_with_other_settings_is_refused(tmp_path: Path, tiny_encoder: Path) -> None:
+    """Else two trainings would make one curve."""
+    kill_at(tmp_path, _start(tmp_path, tiny_encoder), "taxoclass.py", "stage3/train_loss", 25)
+    (run,) = os.listdir(tmp_path / "runs")
+    before = curves(tmp_path)
+    other = (f"encoder.model={tiny_encoder}", *SETTINGS, "training.head_lr=0.005")
+    assert start(tmp_path, "taxoclass.py", *other, resume=run).wait(LIMIT) == 2
+    assert curves(tmp_path)["stage3/train_loss"] == before["stage3/train_loss"]

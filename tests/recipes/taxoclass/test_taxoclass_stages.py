@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -45,7 +46,8 @@ def make(
     """A classifier, and the texts as it reads them, whole and cut short."""
     taxonomy = read_taxonomy_folder(SAMPLE)
     model, tokenizer = build_classifier(encoder, torch.rand(len(taxonomy), 32), taxonomy, config)
-    return model, tokenise(TEXTS, tokenizer, 64), tokenise(TEXTS, tokenizer, 8)
+    read = partial(tokenise, TEXTS, tokenizer, model.encoder.config)
+    return model, read(64), read(8)
 
 
 @pytest.mark.parametrize("trained", ["frozen", "full", "last_layers=1"])
@@ -76,3 +78,17 @@ def test_vectors_of_a_shorter_part_of_the_texts_are_not_taken(
     torch.testing.assert_close(known[:4], own[:4])
     assert (known - own).abs().max() > 0.01
     torch.testing.assert_close(document_vectors(place, model, tokens, known), own)
+
+
+def test_documents_are_cut_at_what_the_encoder_has_positions_for(tiny_encoder: Path) -> None:
+    """Also where the tokenizer knows no limit."""
+    taxonomy = read_taxonomy_folder(SAMPLE)
+    model, tokenizer = build_classifier(
+        tiny_encoder, torch.rand(len(taxonomy), 32), taxonomy, CONFIG
+    )
+    tokenizer.model_max_length = 10**30
+    documents = tokenise(["bread " * 200], tokenizer, model.encoder.config, 500)
+    (length,) = documents.lengths([0])
+    assert length == 62
+    with torch.inference_mode():
+        model.encode(*documents.inputs([0], torch.device("cpu")))
