@@ -25,6 +25,7 @@ from types import FrameType
 
 from attrs import define
 
+from toolkit import signals
 from toolkit.console import Stream
 from toolkit.errors import UsageError
 
@@ -129,15 +130,14 @@ class Job:
         Returns:
             Its exit code, or minus the number of the signal that it died by.
         """
-        handlers = {number: signal.signal(number, self._forward) for number in _FORWARDED}
         # We write to the terminal although the command has the foreground.
-        handlers[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        try:
-            return self._relay(on_output)
-        finally:
-            self._take_terminal_back()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        on_background_write = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        with signals.handled(_FORWARDED, self._forward):
+            try:
+                return self._relay(on_output)
+            finally:
+                self._take_terminal_back()
+                signal.signal(signal.SIGTTOU, on_background_write)
 
     def _relay(self, on_output: Callable[[Stream, bytes], None]) -> int:
         code: int | None = None

@@ -117,10 +117,7 @@ class Courier:
     def _tracker(self) -> Tracker:
         backend = self._state.backend
         try:
-            given = {
-                **self._state.open_options(),
-                **options.from_environment(backend, os.environ),
-            }
+            given = self._state.open_options(options.from_environment(backend, os.environ))
             return options.build(discovery.load(backend), given)
         except (UsageError, discovery.BrokenPluginError) as error:
             raise GivingUp(str(error)) from error

@@ -10,6 +10,8 @@ from attrs import frozen
 
 from toolkit import journal
 from toolkit import jsonfile
+from toolkit import options
+from toolkit.errors import UsageError
 from toolkit.lifecycle import Life
 from toolkit.redact import MASK
 from toolkit.redact import Redactor
@@ -47,9 +49,25 @@ class Delivery:
             for part in journal.segments(run.journal)
         )
 
-    def open_options(self) -> dict[str, str]:
-        """The remembered options that hold no masked secret."""
-        return {name: value for name, value in self.options.items() if MASK not in value}
+    def open_options(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The options to open the backend with: those remembered, and over them those given anew.
+
+        Raises:
+            UsageError: one that held a secret isn't given anew; without it, the backend's default
+                would be told, which may be another place.
+        """
+        for name in self.options.keys() - without_secrets(self.options).keys() - given.keys():
+            variable = next(iter(options.to_environment(self.backend, {name: ""})))
+            raise UsageError(
+                f"the option {name} of {self.backend} held a secret, which is not kept; give it "
+                f"again: --backend {self.backend} -o {self.backend}.{name}=VALUE, or {variable}"
+            )
+        return {**self.options, **given}
+
+
+def without_secrets(given: Mapping[str, str]) -> dict[str, str]:
+    """The options whose values are what the user gave: no secret in them has been masked."""
+    return {name: value for name, value in given.items() if MASK not in value}
 
 
 def state_path(run: RunDir, backend: str) -> Path:
@@ -78,10 +96,10 @@ def save(run: RunDir, delivery: Delivery) -> None:
     jsonfile.write(state_path(run, delivery.backend), delivery)
 
 
-def owe(run: RunDir, backend: str, options: Mapping[str, str], redactor: Redactor) -> None:
+def owe(run: RunDir, backend: str, given: Mapping[str, str], redactor: Redactor) -> None:
     """Note that the run is to be told to this backend; a delivery that has begun stays as it is."""
     if not state_path(run, backend).exists():
-        save(run, Delivery(backend, redactor.values(options)))
+        save(run, Delivery(backend, redactor.values(given)))
 
 
 def backends(run: RunDir) -> list[str]:

@@ -239,9 +239,7 @@ def _kept(event: Event, recorder: Recorder, folder: Path) -> Event | None:
         case Params() | Tags() | Summary():
             return evolve(event, values=redactor.values(event.values))
         case Described():
-            backends = {name: redactor.values(given) for name, given in event.backends.items()}
-            notes = redactor.text(event.notes) if event.notes else None
-            return evolve(event, backends=backends, notes=notes)
+            return start.masked(event, redactor)
         case Artifact():
             return _kept_artifact(event, recorder, folder)
         case Text() | Table() | Image() | Figure() | Histogram() | ConfusionMatrix():

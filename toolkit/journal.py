@@ -8,6 +8,7 @@ once `SegmentWriter.append` has returned, the event survives the death of every 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,6 +73,8 @@ class SegmentWriter:
         self.segment = segment
         self._lock = lock
         self._is_torn = False
+        # Reentrant: a signal's handler may record something while its thread is in here.
+        self._turn = threading.RLock()
         self._descriptor = os.open(
             segment.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
         )
@@ -97,21 +100,25 @@ class SegmentWriter:
         """Write the event; when this returns, it is kept.
 
         Raises:
-            OSError: the disk refused it.
+            OSError: the disk refused it, or the segment has been given up.
             TypeError: a value in the event has no JSON form.
         """
         line = encode(event)
-        if self._is_torn:
-            line = b"\n" + line
-        written = os.write(self._descriptor, line)
-        # A full disk may take part of a line: readers drop it, and the next event starts afresh.
-        self._is_torn = written != len(line)
-        if self._is_torn:
+        with self._turn:
+            if self._is_torn:
+                line = b"\n" + line
+            written = os.write(self._descriptor, line)
+            # A full disk may take part of a line: readers drop it, and the next starts afresh.
+            self._is_torn = written != len(line)
+        if written != len(line):
             raise OSError(f"{self.segment.path}: only {written} of {len(line)} bytes were written")
 
     def close(self) -> None:
         """Give up the segment: its writer has left."""
-        os.close(self._descriptor)
+        with self._turn:
+            # Its number may soon be another file's, into which a late append must not write.
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
         self._lock.release()
 
 

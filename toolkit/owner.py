@@ -50,7 +50,7 @@ class CourierProcess:
         self._run = run
         # Options travel in the environment: a secret among them must not be read off a disk.
         environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_COURIERS}
-        environ.update(options.to_environment(backend, given))
+        environ.update(options.to_environment(backend, delivery.without_secrets(given)))
         with delivery.log_path(run, backend).open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "toolkit.courier", str(run.path), backend],

@@ -3,6 +3,7 @@
 What is masked:
 
 - the value under a name that says so: ``api_key``, ``hfToken``, ``db.password``, ``client-secret``;
+  in a text, each item of a list or mapping there;
 - text that has the shape of a well-known token, an authorization header or a private key;
 - user-info and signatures in URLs;
 - every value that a credential variable of the environment holds, wherever it turns up.
@@ -114,6 +115,19 @@ _QUOTED = re.compile(
     r"""[bBrRuUfF]{0,2}(?P<quote>\\?["'])(?P<value>(?:(?!(?P=quote))(?:\\.|.))*+)"""
 )
 _BARE = re.compile(r"""(?P<value>[^\s"'&;]*[^\s"'&;,)\]}\\])""")
+_GAP = r"(?:\s|\\[nrt])*+"
+_ITEM = re.compile(
+    rf"""{_GAP}(?:
+        [bBrRuUfF]{{0,2}}(?P<quote>\\?["'])(?P<quoted>(?:(?!(?P=quote))(?:\\.|.))*+)(?P=quote)?
+        |(?P<bare>[^\s"',:()\[\]{{}}][^"'\r\n,:()\[\]{{}}]*+)
+    )?{_GAP}(?P<sign>[,:()\[\]{{}}])?""",
+    re.VERBOSE,
+)
+_BRACKET = re.compile(r"[\[{(]")
+_OPENING = ("[", "{", "(")
+_CLOSING = ("]", "}", ")")
+_ADJOINING = re.compile(r"""(?P<value>[^\s"'&;,)\]}\\](?:[^\s"'&;]*[^\s"'&;,)\]}\\])?)""")
+_ITEMS_IN_HEADER = re.compile(rf"""[\[{{(](?:{_GAP}[\[{{(])*+{_GAP}[bBrRuUfF]{{0,2}}\\?["'\])}}]""")
 _HEADER = re.compile(r"""(?P<value>[^\s"'][^"'\r\n]*)""")
 _HEADERS = ("authorization", "cookie")
 _PLAIN_WORD = re.compile(r"[^\W\d_]*[.,!?]?|.{1,7}")
@@ -166,40 +180,80 @@ def _names_secret(words: Sequence[str]) -> bool:
 
 def _hides(name: str, value: str) -> bool:
     """Whether this text is a secret, because of the name that it stands under."""
-    words = _words(name)
+    return _is_hidden(_words(name), value)
+
+
+def _is_hidden(words: Sequence[str], value: str) -> bool:
+    """Whether this text is a secret under a name of these words."""
     if _names_token(words):
         is_harmless = _NUMBER.fullmatch(value) or _MARKER.fullmatch(value)
         return not is_harmless and value.strip().lower() not in _NOT_SECRET
     return _names_secret(words) and value.strip().lower() not in _NOT_SECRET
 
 
-def _assigned_value(assignment: re.Match[str]) -> re.Match[str] | None:
-    """The value that follows the name of an assignment, where it is a secret."""
-    name = assignment["name"] or assignment["option"]
-    words = _words(name)
-    if not (_names_token(words) or _names_secret(words)):
-        return None
-    text, start = assignment.string, assignment.end()
-    if assignment["sign"] == ":" and words[-1] in _HEADERS:
-        value = _QUOTED.match(text, start) or _HEADER.match(text, start)
-    else:
-        value = _QUOTED.match(text, start) or _BARE.match(text, start)
-    if value and words == ["token"] and assignment["sign"] == ":" and not assignment["quote"]:
-        # A sentence such as "Next token: hello" is no assignment.
-        value = None if _PLAIN_WORD.fullmatch(value["value"]) else value
-    return value if value and _hides(name, value["value"]) else None
+Span = tuple[int, int]
 
 
-def _assigned_secrets(text: str) -> Iterator[tuple[int, int]]:
+@frozen
+class _Assignment:
+    """A credential's name in a text, with the sign that assigns something to it."""
+
+    match: re.Match[str]
+    words: Sequence[str]
+    """Of the name."""
+
+    def secrets(self) -> tuple[list[Span], int]:
+        """Where the secrets lie that are assigned, and where the search for others goes on."""
+        text, start = self.match.string, self.match.end()
+        is_header = self.match["sign"] == ":" and self.words[-1] in _HEADERS
+        opening = _ITEMS_IN_HEADER if is_header else _BRACKET
+        if opening.match(text, start):
+            return self._items(start)
+        bare = _HEADER if is_header else _BARE
+        value = _QUOTED.match(text, start) or bare.match(text, start)
+        if value is None or not self._is_secret(value["value"]):
+            return [], start
+        return [value.span("value")], value.end("value")
+
+    def _is_secret(self, value: str, key: str = "") -> bool:
+        """Whether it is one under the name, or under the key of a mapping that it stands in."""
+        is_sentence = self.match["sign"] == ":" and not self.match["quote"]
+        if is_sentence and self.words == ["token"] and _PLAIN_WORD.fullmatch(value):
+            return False  # "Next token: hello" is no assignment
+        return _is_hidden(self.words, value) or _hides(key, value)
+
+    def _items(self, start: int) -> tuple[list[Span], int]:
+        """The secrets up to the closing bracket of the one at ``start``, and of what adjoins it."""
+        text, key, depth = self.match.string, "", 0
+        spans: list[Span] = []
+        while item := _ITEM.match(text, start):
+            kind = "quoted" if item["quote"] else "bare"
+            value, start, sign = (item[kind] or "").rstrip(), item.end(), item["sign"]
+            is_key = sign == ":" and kind == "quoted"
+            if value and not is_key and self._is_secret(value, key):
+                spans.append((item.start(kind), item.start(kind) + len(value)))
+            key = value if sign == ":" else ""
+            depth += (sign in _OPENING) - (sign in _CLOSING)
+            if sign is None or depth == 0:
+                break
+        rest = _ADJOINING.match(text, start) if depth == 0 else None
+        if rest and self._is_secret(rest["value"]):
+            spans.append(rest.span("value"))
+            start = rest.end()
+        return spans, start
+
+
+def _assigned_secrets(text: str) -> Iterator[Span]:
     """Where the secrets lie that the text assigns to credentials' names, in order."""
     end = 0
-    for assignment in _ASSIGNMENT.finditer(text):
-        if assignment.start() >= end and (value := _assigned_value(assignment)):
-            end = value.end("value")
-            yield value.start("value"), end
+    for match in _ASSIGNMENT.finditer(text):
+        words = _words(match["name"] or match["option"])
+        if match.start() >= end and (_names_token(words) or _names_secret(words)):
+            spans, end = _Assignment(match, words).secrets()
+            yield from spans
 
 
-def _mask_spans(text: str, spans: Iterable[tuple[int, int]]) -> str:
+def _mask_spans(text: str, spans: Iterable[Span]) -> str:
     """The text with these spans masked; they are in order and don't overlap."""
     pieces = []
     done = 0

@@ -6,18 +6,25 @@ import atexit
 import os
 import sys
 import time
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from typing import Literal
+
+from attrs import evolve
+from attrs import field
+from attrs import frozen
 
 from toolkit import delivery
 from toolkit import discovery
 from toolkit import environment
 from toolkit import journal
 from toolkit import lifecycle
+from toolkit import options
 from toolkit import rundir
 from toolkit.errors import UsageError
 from toolkit.events import STEPPED
@@ -40,12 +47,22 @@ from toolkit.runinfo import RunInfo
 
 KnownSteps = Literal["pass over", "record"]
 
-_ACTIVE: ContextVar[tuple[Run, ...]] = ContextVar("toolkit_active_runs", default=())
+
+@frozen
+class _Active:
+    """A run that was started here."""
+
+    run: Run
+    backends: Backends = field(factory=dict, repr=False)
+    """Whom this process tells about it, with options as they were given, secrets and all."""
+
+
+_ACTIVE: ContextVar[tuple[_Active, ...]] = ContextVar("toolkit_active_runs", default=())
 
 
 def active_run() -> Run | None:
     """The innermost run started and not yet ended in this thread."""
-    runs = [run for run in _ACTIVE.get() if not run.is_over]
+    runs = [active.run for active in _ACTIVE.get() if not active.run.is_over]
     return runs[-1] if runs else None
 
 
@@ -98,7 +115,7 @@ def start_run(
         )
     environ = os.environ
     if is_silent(environ):
-        return _activate(Run(_silent_id(environ), None, lambda status: None))
+        return _activate(_Active(Run(_silent_id(environ), None, lambda status: None)))
     labels, texts = _split_tags(tags)
     said = Described(time.time(), project, name, group, labels, notes, _backends(backend))
     if environ.get("TOOLKIT_RUN") and not parent and run_id is None and parent_run_id is None:
@@ -129,8 +146,8 @@ def _join(run_dir: RunDir, said: Described) -> Run:
         recorder.close()
 
     run = Run(run_dir.path.name, recorder, leave)
-    run.describe(_masked(said, recorder.redactor))
-    return _activate(run)
+    run.describe(masked(said, recorder.redactor))
+    return _activate(_Active(run))
 
 
 def _own(
@@ -141,48 +158,48 @@ def _own(
     if run_id:
         run_dir = rundir.find(home, run_id)
         lifecycle.refuse_if_live(run_dir)
-        chosen = chosen or remembered_backends(run_dir)
+        chosen = resumed_backends(run_dir, chosen)
     else:
         if parent:
-            chosen = chosen or remembered_backends(rundir.find(home, parent))
-        command = Redactor.from_environment(os.environ).command(sys.orig_argv)
-        run_dir = rundir.create(home, new_info(command, os.environ, parent=parent))
+            chosen = chosen or _inherited_backends(rundir.find(home, parent))
+        info = new_info(Described(said.time), sys.orig_argv, os.environ, parent)
+        run_dir = rundir.create(home, info)
     owner = Owner(run_dir, chosen, lambda line: print(line, file=sys.stderr))  # noqa: T201
     had = last_steps(run_dir) if known_steps == "pass over" else LastSteps()
     recorder = Recorder(run_dir, owner.writer, had)
     run = Run(run_dir.path.name, recorder, owner.finish)
-    run.describe(_masked(said, recorder.redactor))
+    run.describe(masked(said, recorder.redactor))
     owner.start()
-    return _activate(run)
+    return _activate(_Active(run, chosen))
 
 
 def new_info(
-    command: tuple[str, ...],
-    environ: Mapping[str, str],
-    *,
-    parent: str | None = None,
-    project: str | None = None,
-    name: str | None = None,
-    group: str | None = None,
-    tags: tuple[str, ...] = (),
-    notes: str | None = None,
+    said: Described, command: Sequence[str], environ: Mapping[str, str], parent: str | None = None
 ) -> RunInfo:
-    """What a new run of this machine, folder and command is; secrets must be masked before."""
-    now = time.time()
+    """What a new run of this machine, folder and command is, without its secrets.
+
+    Args:
+        said: what is fixed about it from the start.
+        command: the words of its command line.
+        environ: may name the project, and has secrets that are masked.
+        parent: the run that it is a child of.
+    """
+    redactor = Redactor.from_environment(environ)
+    fixed = masked(evolve(said, project=said.project or environ.get("TOOLKIT_PROJECT")), redactor)
     here = Path.cwd()
     return RunInfo(
-        id=rundir.new_id(now),
-        created=now,
+        id=rundir.new_id(said.time),
+        created=said.time,
         host=environment.host(),
-        command=command,
+        command=redactor.command(command),
         directory=str(here),
         user=environment.user(),
         parent=parent,
-        project=project or environ.get("TOOLKIT_PROJECT"),
-        name=name,
-        group=group,
-        tags=tags,
-        notes=notes,
+        project=fixed.project,
+        name=fixed.name,
+        group=fixed.group,
+        tags=fixed.tags,
+        notes=fixed.notes,
         source=environment.source(here),
         versions=environment.versions(),
     )
@@ -221,11 +238,35 @@ def chosen_backends(asked: Backends, environ: Mapping[str, str]) -> Backends:
     return chosen
 
 
+def refuse_unused(given: Backends, chosen: Collection[str]) -> None:
+    """Raise UsageError where an option is given for a backend that isn't told anything."""
+    if unused := sorted(given.keys() - set(chosen)):
+        raise UsageError(f"-o {unused[0]}.*: add --backend {unused[0]}, or leave the option out")
+
+
 def remembered_backends(run_dir: RunDir) -> Backends:
-    """The backends that a run has been told to, with what is remembered of their options."""
-    return {
-        name: delivery.load(run_dir, name).open_options() for name in delivery.backends(run_dir)
-    }
+    """The backends that a run has been told to, with their options, whose secrets are masked."""
+    return {name: delivery.load(run_dir, name).options for name in delivery.backends(run_dir)}
+
+
+def resumed_backends(run_dir: RunDir, chosen: Backends) -> Backends:
+    """The backends chosen for a run that is gone on with, else those that it has been told to.
+
+    Raises:
+        UsageError: an option held a secret when the run was told to it before, and isn't given now.
+    """
+    backends = chosen or remembered_backends(run_dir)
+    for name, given in backends.items():
+        delivery.load(run_dir, name).open_options(
+            {**options.from_environment(name, os.environ), **delivery.without_secrets(given)}
+        )
+    return backends
+
+
+def _inherited_backends(parent: RunDir) -> Backends:
+    """Whom the parent is told to; options with secrets are known to the process that owns it."""
+    own = [a.backends for a in _ACTIVE.get() if a.run.id == parent.path.name and a.backends]
+    return own[-1] if own else remembered_backends(parent)
 
 
 def _backends(asked: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | None) -> Backends:
@@ -241,12 +282,21 @@ def _backends(asked: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | Non
     }
 
 
-def _masked(said: Described, redactor: Redactor) -> Described:
-    from attrs import evolve
-
-    masked = {name: redactor.values(given) for name, given in said.backends.items()}
-    notes = redactor.text(said.notes) if said.notes else None
-    return evolve(said, backends=masked, notes=notes)
+def masked(said: Described, redactor: Redactor) -> Described:
+    """What is said about a run, without its secrets."""
+    project, name, group, notes = (
+        redactor.text(text) if text else text
+        for text in (said.project, said.name, said.group, said.notes)
+    )
+    return Described(
+        said.time,
+        project,
+        name,
+        group,
+        tuple(map(redactor.text, said.tags)),
+        notes,
+        {backend: redactor.values(given) for backend, given in said.backends.items()},
+    )
 
 
 def _split_tags(tags: Iterable[str] | Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -262,10 +312,10 @@ def _silent_id(environ: Mapping[str, str]) -> str:
     return Path(joined).name if joined else "disabled"
 
 
-def _activate(run: Run) -> Run:
-    _ACTIVE.set((*(other for other in _ACTIVE.get() if not other.is_over), run))
-    atexit.register(_end_at_exit, run)
-    return run
+def _activate(started: _Active) -> Run:
+    _ACTIVE.set((*(other for other in _ACTIVE.get() if not other.run.is_over), started))
+    atexit.register(_end_at_exit, started.run)
+    return started.run
 
 
 def _end_at_exit(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The run's console as text artifacts: ``console.log``, ``console-0001.log``, and so on.
+"""The run's console as artifacts: ``toolkit/console.log``, ``toolkit/console-0001.log``, and so on.
 
 Each holds a million characters, so that only the last one has to be uploaded again as it grows.
 Every text is written at its position, so that telling it twice changes nothing.
@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from toolkit.events import Console
 from toolkit_mlflow.files import Files
+from toolkit_mlflow.keys import OWN_FOLDER
 
 PART_LENGTH = 1_000_000
 
 
 def part_name(number: int) -> str:
     """The artifact that holds this part of the console, counted from 0."""
-    return f"console-{number:04}.log" if number else "console.log"
+    return f"{OWN_FOLDER}/console-{number:04}.log" if number else f"{OWN_FOLDER}/console.log"
 
 
 class ConsoleParts:

@@ -45,9 +45,10 @@ class Files:
             self.put(source, name)
 
     def text(self, name: str) -> str | None:
-        """What the text file at the top of the artifacts holds; None when there is none."""
-        if all(entry.path != name for entry in self.client.list_artifacts(self.run_id)):
+        """What the text file holds; None when there is none."""
+        folder = posixpath.dirname(name) or None
+        if all(entry.path != name for entry in self.client.list_artifacts(self.run_id, folder)):
             return None
         with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
             copy = self.client.download_artifacts(self.run_id, name, scratch)
-            return Path(copy).read_bytes().decode("utf-8")
+            return Path(copy).read_bytes().decode("utf-8", "replace")

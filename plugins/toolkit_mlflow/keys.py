@@ -5,7 +5,7 @@ reads as a relative path without detours. In a key that is not so, every refused
 ``_``, likewise every empty, ``.`` or ``..`` part of the path. It is cut to fit, and ``-`` and ten
 digits of the SHA-256 of the original are added, so that two keys never become one. The original is
 kept in the tag ``toolkit.key.<mapped>``. Names of files are mapped by the same rule where they hold
-characters that an address can't carry.
+characters that an address can't carry, or are those of the files that this plugin itself writes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import re
 
 MAX_KEY_LENGTH = 250
 ORIGINAL_PREFIX = "toolkit.key."
+OWN_FOLDER = "toolkit"
+"""Where this plugin keeps the params and the console among the artifacts."""
 
 _DIGITS = 10
 _REFUSED = re.compile(r"[^\w.\- :/]")
 _NOT_IN_A_FILE_NAME = re.compile(r"[#?%\\\x00-\x1f\x7f]")
+_OWN_FILE = re.compile(rf"{OWN_FOLDER}(?:/(?:params|console(?:-\d+)?)(?:\.\w+)?)?")
 _LONGEST_STEM = MAX_KEY_LENGTH - len(ORIGINAL_PREFIX) - _DIGITS - 1
 
 
@@ -31,8 +34,12 @@ def accepted(key: str) -> str:
 
 
 def accepted_path(path: str) -> str:
-    """The path of an artifact's file itself where a server can be asked for it, else a stand-in."""
-    if not _NOT_IN_A_FILE_NAME.search(path) and not _detours(path):
+    """The path of an artifact's file itself, else a stand-in.
+
+    A server can be asked for it, and it is none of the plugin's own, with or without a suffix.
+    """
+    is_free = not _OWN_FILE.fullmatch(path)
+    if is_free and not _NOT_IN_A_FILE_NAME.search(path) and not _detours(path):
         return path
     return _mapped(path, _NOT_IN_A_FILE_NAME)
 

@@ -1,8 +1,8 @@
 """Params: MLflow keeps the first value of each; later ones become tags, all of them a file.
 
 A param that changes when a run is resumed keeps its first value in MLflow, which can't change it.
-The latest value goes into the tag ``toolkit.param_changed.<key>``. The artifact ``params.json``
-holds the params nested as they were given, with the latest values.
+The latest value goes into the tag ``toolkit.param_changed.<key>``. The artifact
+``toolkit/params.json`` holds the params nested as they were given, with the latest values.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from toolkit.tracker import flatten
 from toolkit_mlflow.batch import Batch
 from toolkit_mlflow.batch import clip
 from toolkit_mlflow.files import Files
+from toolkit_mlflow.keys import OWN_FOLDER
 from toolkit_mlflow.keys import Keys
 from toolkit_mlflow.keys import accepted
 
 CHANGED_PREFIX = "toolkit.param_changed."
-FILE_NAME = "params.json"
+FILE_NAME = f"{OWN_FOLDER}/params.json"
 MAX_VALUE_LENGTH = 6000
 
 
@@ -60,8 +61,17 @@ class Params:
     def _merge(self, values: Mapping[str, Any]) -> None:
         if self._stored is None:  # an earlier courier may have written the file
             self._stored = self._files.text(FILE_NAME) or ""
-            self._nested = json.loads(self._stored or "{}")
+            self._nested = _mapping(self._stored)
         self._nested = _merged(self._nested, values)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """What the file says; nothing, where somebody has made something else of it."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

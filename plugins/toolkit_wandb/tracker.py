@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import re
 import shlex
 from collections import deque
@@ -53,6 +54,7 @@ EXIT_CODES: Mapping[Status, int] = {"FINISHED": 0, "FAILED": 1, "KILLED": 137}
 
 _WANDBS_OWN_KEYS = {key: f"{key}_" for key in ("_step", "_runtime", "_timestamp", "_wandb")}
 _LONGEST_ARTIFACT_NAME = 128
+_DIGITS = 10
 _TELL_AGAIN = "W&B has not taken everything; `toolkit sync` tells it all again"
 
 
@@ -359,8 +361,16 @@ def artifact_path(folder: str, name: str) -> str:
 
 
 def artifact_name(path: str) -> str:
-    """The path as W&B takes it: letters, digits, ``_``, ``-`` and ``.``, the rest as ``-``."""
-    return re.sub(r"[^\w.-]+", "-", path, flags=re.ASCII)[:_LONGEST_ARTIFACT_NAME]
+    """The path as W&B takes it: up to 128 letters, digits, ``_``, ``-`` and ``.``.
+
+    In other paths the rest becomes ``-``, and ten digits of the SHA-256 of the path are added, so
+    that two paths never become one.
+    """
+    stem = re.sub(r"[^\w.-]+", "-", path, flags=re.ASCII)
+    if stem == path and len(path) <= _LONGEST_ARTIFACT_NAME:
+        return path
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+    return f"{stem[: _LONGEST_ARTIFACT_NAME - _DIGITS - 1]}-{digest}"
 
 
 def _start(chosen: Any, resume: str) -> Any:

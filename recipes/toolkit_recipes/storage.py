@@ -167,7 +167,7 @@ class Checkpoints:
             raise UsageError(
                 f"{self.folder}: the run's checkpoint was made with another configuration, other "
                 "data or another number of processes; resume it with what it was started with "
-                "(params.json and config.json of the run), or start a new run"
+                "(the run's params and its config.json), or start a new run"
             )
 
     def _folders(self) -> list[Path]:

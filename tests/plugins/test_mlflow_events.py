@@ -25,7 +25,10 @@ from toolkit.events import Params
 from toolkit.events import Summary
 from toolkit.events import Tags
 from toolkit_mlflow.console import PART_LENGTH
+from toolkit_mlflow.console import part_name
 from toolkit_mlflow.keys import accepted
+from toolkit_mlflow.keys import accepted_path
+from toolkit_mlflow.params import FILE_NAME
 from toolkit_mlflow.tracker import MlflowTracker
 
 if TYPE_CHECKING:
@@ -131,7 +134,7 @@ def test_params_are_flat_in_mlflow_and_nested_in_the_file(
         "é": "ü",
         "b": "True",
     }
-    assert json.loads(found["artifacts"]["params.json"]) == given
+    assert json.loads(found["artifacts"][FILE_NAME]) == given
 
 
 def test_a_changed_param_keeps_its_first_value(folder: Path, client: MlflowClient) -> None:
@@ -149,7 +152,7 @@ def test_a_changed_param_keeps_its_first_value(folder: Path, client: MlflowClien
     assert found["tags"]["toolkit.param_changed.opt.lr"] == "0.3"
     assert "toolkit.param_changed.opt.eps" not in found["tags"]
     nested = {"opt": {"lr": 0.3, "eps": 1}, "seed": 7}
-    assert json.loads(found["artifacts"]["params.json"]) == nested
+    assert json.loads(found["artifacts"][FILE_NAME]) == nested
 
 
 def test_a_param_changed_back_says_so(folder: Path, client: MlflowClient) -> None:
@@ -168,8 +171,36 @@ def test_params_of_an_earlier_courier_stay_in_the_file(folder: Path, client: Mlf
     second.open(run, link)
     second.write([Params(time=CREATED, values={"a": {"y": 3}, "b": 4})])
     found = everything(client, link.id)
-    assert json.loads(found["artifacts"]["params.json"]) == {"a": {"x": 1, "y": 3}, "b": 4}
+    assert json.loads(found["artifacts"][FILE_NAME]) == {"a": {"x": 1, "y": 3}, "b": 4}
     assert found["params"] == {"a.x": "1", "a.y": "2", "b": "4"}
+
+
+def test_files_of_the_user_stay_theirs(folder: Path, client: MlflowClient) -> None:
+    """Whatever their names: what a script keeps never becomes the plugin's, nor the reverse."""
+    theirs = folder / "theirs"
+    theirs.write_text('["mine"]')
+    names = ("params.json", "console.log", "toolkit", FILE_NAME, part_name(0))
+    artifacts = [
+        Artifact(time=CREATED, name=name, files=(File(name, str(theirs)),)) for name in names
+    ]
+    console = Console(time=CREATED, text="hello", position=0)
+    first: list[Event] = [Params(time=CREATED, values={"a": 1}), console, *artifacts]
+    found = told(folder, client, first, [Params(time=CREATED, values={"b": 2})])["artifacts"]
+    assert json.loads(found.pop(FILE_NAME)) == {"a": 1, "b": 2}
+    assert found.pop(part_name(0)) == b"hello"
+    assert found == {accepted_path(name): b'["mine"]' for name in names}
+    assert [accepted_path(name) for name in names[:2]] == list(names[:2])
+
+
+def test_a_file_of_params_that_is_none_counts_as_empty(folder: Path, client: MlflowClient) -> None:
+    """Somebody may have put another there: it is replaced, and no param is lost."""
+    run, first, second = run_info(folder), MlflowTracker(), MlflowTracker()
+    link = first.open(run, None)
+    (folder / "params.json").write_bytes(b'["\xff"]')
+    client.log_artifact(link.id, str(folder / "params.json"), "toolkit")
+    second.open(run, link)
+    second.write([Params(time=CREATED, values={"a": 1})])
+    assert json.loads(everything(client, link.id)["artifacts"][FILE_NAME]) == {"a": 1}
 
 
 def test_long_text_is_cut_to_mlflows_limits(folder: Path, client: MlflowClient) -> None:
@@ -184,7 +215,7 @@ def test_long_text_is_cut_to_mlflows_limits(folder: Path, client: MlflowClient) 
     )
     assert found["params"] == {"long": "x" * 6000, "half": "a?"}
     assert found["tags"]["long"] == "y" * 8000
-    assert json.loads(found["artifacts"]["params.json"])["long"] == "x" * 9000
+    assert json.loads(found["artifacts"][FILE_NAME])["long"] == "x" * 9000
 
 
 def test_a_later_tag_replaces_an_earlier_one(folder: Path, client: MlflowClient) -> None:
@@ -324,7 +355,7 @@ def test_the_console_is_text_at_its_position(folder: Path, client: MlflowClient)
         ],
         [Console(time=CREATED, text="end", position=11)],
     )
-    assert found["artifacts"]["console.log"].decode() == "héllo\r\na?b\nend"
+    assert found["artifacts"][part_name(0)].decode() == "héllo\r\na?b\nend"
 
 
 def test_a_part_of_the_console_that_could_not_be_told_leaves_its_place(
@@ -335,9 +366,9 @@ def test_a_part_of_the_console_that_could_not_be_told_leaves_its_place(
     link = tracker.open(run_info(folder), None)
     tracker.write([Console(time=CREATED, text="ab", position=0)])
     tracker.write([Console(time=CREATED, text="ef", position=4)])
-    assert everything(client, link.id)["artifacts"]["console.log"] == b"ab  ef"
+    assert everything(client, link.id)["artifacts"][part_name(0)] == b"ab  ef"
     tracker.write([Console(time=CREATED, text="cd", position=2)])
-    assert everything(client, link.id)["artifacts"]["console.log"] == b"abcdef"
+    assert everything(client, link.id)["artifacts"][part_name(0)] == b"abcdef"
 
 
 def test_a_long_console_is_in_parts(folder: Path, client: MlflowClient) -> None:
@@ -350,7 +381,7 @@ def test_a_long_console_is_in_parts(folder: Path, client: MlflowClient) -> None:
     found = told(folder, client, events)["artifacts"]
     whole = "".join(texts).encode()
     assert found == {
-        "console.log": whole[:PART_LENGTH],
-        "console-0001.log": whole[PART_LENGTH : 2 * PART_LENGTH],
-        "console-0002.log": whole[2 * PART_LENGTH :],
+        part_name(0): whole[:PART_LENGTH],
+        part_name(1): whole[PART_LENGTH : 2 * PART_LENGTH],
+        part_name(2): whole[2 * PART_LENGTH :],
     }

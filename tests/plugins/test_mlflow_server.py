@@ -22,7 +22,9 @@ from toolkit.events import Metrics
 from toolkit.events import Params
 from toolkit.events import Tags
 from toolkit.tracker import Unreachable
+from toolkit_mlflow.console import part_name
 from toolkit_mlflow.keys import accepted
+from toolkit_mlflow.params import FILE_NAME
 from toolkit_mlflow.tracker import MlflowTracker
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -73,10 +75,10 @@ def test_a_run_told_to_a_server_reads_the_same_told_twice(server: Server, tmp_pa
     assert len(once["metrics"]["loss"]) == len(once["metrics"]["nan"]) == 600
     assert len(once["params"]) == 41
     assert once["params"]["nothing"] == once["tags"]["nothing"] == ""
-    assert once["artifacts"].keys() >= {"console.log", "params.json"}
+    assert once["artifacts"].keys() >= {part_name(0), FILE_NAME}
     [odd] = [path for path in once["artifacts"] if path.startswith("best/")]
     assert odd.startswith("best/sub/mödel _1.pt-")
-    assert once["artifacts"]["console.log"] == b"hello\r\n"
+    assert once["artifacts"][part_name(0)] == b"hello\r\n"
 
 
 def test_an_outage_is_reported_at_once_and_nothing_is_missing_afterwards(
@@ -115,8 +117,8 @@ def test_an_outage_is_reported_at_once_and_nothing_is_missing_afterwards(
     found = everything(client, link.id)
     assert [step for step, _, _ in history(client, link.id, "loss")] == [0, 1]
     assert found["params"] == {"lr": "0.1"}
-    assert found["artifacts"].keys() == {"model.pt", "console.log", "params.json"}
-    assert found["artifacts"]["console.log"] == b"hello"
+    assert found["artifacts"].keys() == {"model.pt", part_name(0), FILE_NAME}
+    assert found["artifacts"][part_name(0)] == b"hello"
     assert (found["name"], found["tags"]["tag.x"]) == ("chosen", "true")
     assert found["tags"][f"toolkit.key.{accepted('P@1')}"] == "P@1"
     assert found["status"] == "FINISHED"

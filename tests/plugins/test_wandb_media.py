@@ -26,6 +26,7 @@ from toolkit.runinfo import RunInfo
 from toolkit_wandb.media import MATRIX_COLUMNS
 from toolkit_wandb.media import table_name
 from toolkit_wandb.tracker import WandbTracker
+from toolkit_wandb.tracker import artifact_name
 
 START = 1.7e9
 
@@ -139,7 +140,7 @@ def test_figures_by_their_suffix(told: Told) -> None:
     assert "é" in content(told, page).decode()
     assert rows(told, "plots/a.pdf") == []
     (kept,) = [artifact for artifact in told.artifacts if artifact.type == "figure"]
-    assert kept.name == "plots-a.pdf"
+    assert kept.name == artifact_name("plots/a.pdf")
 
 
 def test_texts_are_shown_and_kept(told: Told) -> None:
@@ -148,7 +149,7 @@ def test_texts_are_shown_and_kept(told: Told) -> None:
     assert "<pre>é &lt;b&gt;\n</pre>" in content(told, value).decode()
     (kept,) = [artifact for artifact in told.artifacts if artifact.type == "text"]
     (entry,) = kept.manifest.contents
-    assert (kept.name, entry.path) == ("reports-a.txt", "a.txt")
+    assert (kept.name, entry.path) == (artifact_name("reports/a.txt"), "a.txt")
     assert Path(entry.local_path).read_bytes() == "é <b>\n".encode()
 
 

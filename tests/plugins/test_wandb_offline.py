@@ -32,6 +32,7 @@ from toolkit.runinfo import Host
 from toolkit.runinfo import RunInfo
 from toolkit.runinfo import Source
 from toolkit_wandb.tracker import WandbTracker
+from toolkit_wandb.tracker import artifact_name
 
 START = 1.7e9
 LONG_TAG = "x" * 80
@@ -220,7 +221,8 @@ def test_failed_is_exit_code_1(told: Told) -> None:
 def test_an_artifact_is_whole_inside_the_runs_folder(told: Told) -> None:
     """Its bytes are there after the original is gone; names are made fit, aliases kept."""
     (artifact,) = told.artifacts
-    assert (artifact.name, artifact.type) == ("checkpoints-best-model.bin", "model")
+    assert artifact.name == artifact_name("checkpoints/best model.bin")
+    assert artifact.type == "model"
     assert set(artifact.aliases) == {"best", "latest"}
     (entry,) = artifact.manifest.contents
     copy = Path(entry.local_path)

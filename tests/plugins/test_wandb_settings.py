@@ -290,6 +290,16 @@ def test_every_artifact_gets_a_name_that_wandb_takes(path: str) -> None:
     assert artifact_name(name) == name
 
 
+def test_two_artifacts_never_become_one() -> None:
+    """What W&B refuses is told apart by a digest; what it takes stays as it is."""
+    long = "x" * 128
+    kept = ["a-b", "model-epoch-01", "taxo_model", long]
+    assert [artifact_name(path) for path in kept] == kept
+    paths = [*kept, "模型", "数据", "a/b", "a//b", f"{long}1", f"{long}2", f"{long}/1"]
+    assert len({artifact_name(path) for path in paths}) == len(paths)
+    assert re.fullmatch("a-b-[0-9a-f]{10}", artifact_name("a/b"))
+
+
 @given(st.lists(st.text(max_size=100)))
 def test_tags_are_made_fit_for_wandb(tags: list[str]) -> None:
     """Each has 1 to 64 characters and is there once; short ones stay as they are."""

@@ -263,6 +263,8 @@ def test_secrets(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden.say(
         {"kind": "params", "values": {"api_key": "abc", "a": ["w4-very-secret-value"]}},
         {"kind": "described", "notes": f"token={SECRET}", "backends": {"b": {"password": "abc"}}},
+        {"kind": "described", "project": SECRET, "name": SECRET, "group": SECRET},
+        {"kind": "described", "tags": [SECRET]},
         {"kind": "image", "key": "k", "path": f"/{SECRET}"},
         "w4-very-secret-value",
     )

@@ -257,6 +257,25 @@ time.sleep(600)
     assert command.result()["interrupted_by"] == number
 
 
+def test_ignored_signal_stays_ignored(command: Command) -> None:
+    """Under nohup a hangup stops neither us nor the command, and is not held against it."""
+    code = """
+import pathlib, time
+open("ready", "w").write("ready")
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+"""
+    argv = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command.argv(code)]
+    with subprocess.Popen(argv) as process:
+        command.written("ready")
+        process.send_signal(signal.SIGHUP)
+        (command.folder / "go").touch()
+        assert process.wait(LIMIT) == 0
+
+    assert command.result()["code"] == 0
+    assert command.result()["interrupted_by"] is None
+
+
 IS_TERMINAL = (
     "import json, os; open('tty', 'w').write(json.dumps([os.isatty(i) for i in range(3)]))"
 )

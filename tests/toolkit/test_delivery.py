@@ -24,6 +24,7 @@ from toolkit.events import Artifact
 from toolkit.events import File
 from toolkit.events import Metrics
 from toolkit.events import encode
+from toolkit.redact import Redactor
 
 THREE_STEPS = """
 import toolkit
@@ -290,14 +291,14 @@ def test_killed_courier_goes_on_where_it_was(
 
 
 def test_sync_tells_another_backend(bench: Bench, third_party: dict[str, str]) -> None:
-    """A run can be told to a backend it was not recorded for; telling again does nothing."""
+    """A run can be told to a backend it was not recorded for; telling again only says so."""
     bench.track(THREE_STEPS)
     first = bench.toolkit("sync", "--backend", "file", env=third_party)
     second = bench.toolkit("sync", "--backend", "file", env=third_party)
 
     assert (first.returncode, second.returncode) == (0, 0)
     assert "told" in first.stdout
-    assert second.stdout == ""
+    assert second.stdout == f"{bench.only_run().path.name}: file: everything was told already\n"
     assert steps(told(bench)) == [0, 1, 2]
 
 
@@ -328,6 +329,62 @@ def test_courier_holds_no_stream(bench: Bench, third_party: dict[str, str]) -> N
     assert time.monotonic() - began < 90
     for pid in _couriers(bench):
         os.kill(pid, signal.SIGTERM)
+
+
+PLACE = "http://me:s3cr3t-word@server"
+GIVEN_AGAIN = "--backend file -o file.note=VALUE, or TOOLKIT_FILE_NOTE"
+NESTED = """
+import toolkit
+with toolkit.start_run(backend={"file": {"note": "%s"}}, name="outer"):
+    with toolkit.start_run(nested=True, name="inner"):
+        pass
+"""
+
+
+def test_place_with_a_secret_is_asked_for_again(bench: Bench, third_party: dict[str, str]) -> None:
+    """Without an option that held a secret, a run is neither synced nor resumed, to anywhere."""
+    bench.toolkit("track", "--", "true")
+    run = bench.only_run()
+    delivery.owe(run, "file", {"note": PLACE}, Redactor())
+    commands = (("sync",), ("track", "--resume", run.path.name, "--", "true"))
+    refused = [bench.toolkit(*command, env=third_party) for command in commands]
+
+    assert [done.returncode for done in refused] == [2, 2]
+    assert all(GIVEN_AGAIN in done.stderr for done in refused)
+    assert not (bench.folder / "tracked").exists()
+    given = bench.toolkit("sync", run.path.name, "-o", f"file.note={PLACE}", env=third_party)
+    assert given.returncode == 0, given.stderr
+    assert told(bench)["note"] == PLACE
+
+
+def test_children_are_told_to_the_same_place(bench: Bench, third_party: dict[str, str]) -> None:
+    """A run's children have its options, also those that held a secret and are kept nowhere."""
+    done = bench.run_script(NESTED % PLACE, env=third_party)
+
+    assert done.returncode == 0, done.stderr
+    tracked = [json.loads(path.read_text()) for path in (bench.folder / "tracked").glob("*.json")]
+    assert sorted(record["name"] for record in tracked) == ["inner", "outer"]
+    assert [record["note"] for record in tracked] == [PLACE, PLACE]
+
+
+def test_children_are_told_to_no_other_place(bench: Bench, third_party: dict[str, str]) -> None:
+    """Where only `track` knows such an option, children go on untold, and that is said."""
+    options = ("--backend", "file", "-o", f"file.note={PLACE}")
+    done = bench.track(NESTED % "x", *options, env=third_party)
+
+    assert done.returncode == 0
+    assert GIVEN_AGAIN in done.stderr
+    (record,) = [json.loads(path.read_text()) for path in (bench.folder / "tracked").glob("*.json")]
+    assert (record["name"], record["note"]) == ("outer", PLACE)
+
+
+def test_sync_refuses_an_option_that_nothing_takes(bench: Bench) -> None:
+    """An option of a backend that isn't told is refused, as by `track`; exit 2."""
+    bench.toolkit("track", "--", "true")
+    done = bench.toolkit("sync", "-o", "nosuch.tracking_uri=x")
+
+    assert done.returncode == 2
+    assert "-o nosuch.*: add --backend nosuch" in done.stderr
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", "../../../etc/hostname", "files/../../x"])

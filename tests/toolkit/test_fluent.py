@@ -87,6 +87,7 @@ def test_what_is_missing_says_so(name: str) -> None:
         lambda: fluent.create_experiment("e", artifact_location="s3://b"),
         lambda: fluent.set_experiment("e", trace_location=object()),
         lambda: fluent.search_experiments(filter_string="tags.a = 'b'"),
+        lambda: fluent.search_experiments(filter_string="name = 'a' OR name = 'Default'"),
         lambda: fluent.end_run("SCHEDULED"),
     ],
 )
@@ -118,6 +119,15 @@ def test_params_dont_change(tracked: RunDir) -> None:
         with pytest.raises(fluent.MlflowException, match="'a' is '1' already"):
             fluent.log_params({"b": 2, "a": 3})
     assert set(values(tracked, Params)) == {"a", "secret_key"}
+
+
+def test_a_secret_in_a_params_key(tracked: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is masked there too, and the param counts under the key that was given."""
+    monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
+    fluent.log_param("postgres_host", "h", synchronous=False).wait()
+    with pytest.raises(fluent.MlflowException, match="is 'h' already"):
+        fluent.log_param("postgres_host", "i")
+    assert values(tracked, Params) == {"***_host": "h"}
 
 
 def test_params_are_remembered_by_the_run(tracked: RunDir) -> None:
@@ -211,6 +221,15 @@ def test_files(tracked: RunDir, tmp_path: Path) -> None:
     written = Path(tracked.path, text.path).read_bytes()
     assert written == b'{\n  "b": 1,\n  "a": "\\u00e9"\n}'
     assert Path(urlsplit(uri).path).read_text() == "f"
+
+
+@pytest.mark.parametrize("kind", ["json", "yaml"])
+def test_secrets_of_a_dict_are_masked_by_its_names(tracked: RunDir, kind: str) -> None:
+    """At any depth, in lists too; the rest is as it was."""
+    pytest.importorskip(kind)
+    fluent.log_dict({"a": [{"passwords": ["hunter22secret"], "b": "no: secret"}]}, f"d.{kind}")
+    written = Path(tracked.path, of_kind(tracked, Text)[0].path).read_text()
+    assert [written.count(part) for part in ("hunter22", "***", "no: secret")] == [0, 1, 1]
 
 
 def test_tables_grow(tracked: RunDir) -> None:
@@ -438,6 +457,21 @@ def test_experiments_are_projects(runs_dir: Path, tracked: RunDir) -> None:
         fluent.set_experiment(experiment_id="9")
     with pytest.raises(fluent.MlflowException, match="either"):
         fluent.set_experiment()
+
+
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_a_fixed_project_comes_first(
+    new_run: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch, is_tracked: bool
+) -> None:
+    """That of the environment, or of the tracked run: for tags and runs, also those that go on."""
+    fixed = ("RUN", str(new_run(project="foo").path)) if is_tracked else ("PROJECT", "foo")
+    monkeypatch.setenv(f"TOOLKIT_{fixed[0]}", fixed[1])
+    for given in (None, fluent.set_experiment("bar").experiment_id):
+        with fluent.start_run(experiment_id=given) as run:
+            fluent.set_experiment_tag("k", "v")
+        with fluent.start_run(run_id=run.info.run_id) as again:
+            assert again.data.tags["experiment.k"] == "v"
+        assert fluent.get_experiment(again.info.experiment_id).name == "foo"
 
 
 @pytest.mark.parametrize(

@@ -359,6 +359,18 @@ writer.append(Metrics(3.0, {"loss": 0.125}, 3))
     assert note.startswith(f"0001-owner.jsonl:{len(encode(FIRST))}: ")
 
 
+def test_late_event_is_in_no_other_file(tmp_path: Path) -> None:
+    """An event that comes after the segment was given up is refused, whatever was opened since."""
+    writer = SegmentWriter.create(tmp_path, "owner")
+    writer.close()
+    with ExitStack() as stack:
+        others = [stack.enter_context((tmp_path / name).open("wb")) for name in "abc"]
+        with pytest.raises(OSError, match="descriptor"):
+            writer.append(FIRST)
+
+    assert [Path(other.name).read_bytes() for other in others] == [b"", b"", b""]
+
+
 def test_events_of_some_kinds(tmp_path: Path, writer: SegmentWriter) -> None:
     """Events of the kinds asked for come with their segment; damaged lines don't matter."""
     writer.append(FIRST)

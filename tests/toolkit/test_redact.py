@@ -82,10 +82,22 @@ def test_token_shapes(token: str, text: str) -> None:
         ("secret: 1234", "secret: ***"),
         ("password2=abc", "password2=***"),
         ('"password": "unfinished', '"password": "***'),
+        ("{'passwords': ['hunter22', b'x y']}", "{'passwords': ['***', b'***']}"),
+        ('{"token": [101, 102], "lr": 1}', '{"token": [101, 102], "lr": 1}'),
+        ('{"secrets": [], "token": {"id": 5}}', '{"secrets": [], "token": {"id": 5}}'),
+        ('{\\"secrets\\": [\\n \\"abc\\"]\\n}', '{\\"secrets\\": [\\n \\"***\\"]\\n}'),
+        (
+            '"secret": {"user": "joe", "of": ("x",)}, 1',
+            '"secret": {"user": "***", "of": ("***",)}, 1',
+        ),
+        ("passwords: [abc, d e]\nlr: 1", "passwords: [***, ***]\nlr: 1"),
+        ("password=(abc)token=x y", "password=(***)*** y"),
+        ('"passwords": ["unfinished', '"passwords": ["***'),
+        ('{"cookie": ["a=1; b=2"], "lr": 1}', '{"cookie": ["***"], "lr": 1}'),
     ],
 )
 def test_assignments(text: str, masked: str) -> None:
-    """In running text, what follows a credential's name is masked, and only that."""
+    """In running text, what follows a credential's name is masked, item by item, and only that."""
     assert Redactor().text(text) == masked
 
 
@@ -292,7 +304,9 @@ def test_redactor_does_not_show_its_secrets() -> None:
     assert "abcdefgh" not in repr(Redactor.from_environment({"A_TOKEN": "abcdefgh"}))
 
 
-_SYNTAX = "password token api_key -- = : :// @ Bearer authorization *** None a 7 , ) & abcdefghi"
+_SYNTAX = (
+    "password token api_key -- = : :// @ Bearer authorization *** None a 7 , [ { ) & abcdefghi"
+)
 _FRAGMENTS = st.sampled_from([*_TOKENS.values(), *_SYNTAX.split(), *" \n\t'\"\\"])
 
 
@@ -324,7 +338,7 @@ def test_no_token_survives(around: str) -> None:
 
 _PIECES = (
     "sk- eyJ eyJaaaaaaaaaaaaa. password= password=) password='\\ token: token=< :// ://a@ a - _ "
-    "api_org_ passw A1a key Aa secret\\ ?sig= token=' x\""
+    "api_org_ passw A1a key Aa secret\\ ?sig= token=' x\" password=[ token=({ secret=[], [a,"
 )
 _SPACED_PIECES = (
     "--token ",

@@ -170,6 +170,19 @@ def test_dict(script: Script, name: str, read: Callable[[str], Any]) -> None:
         assert read(script.file(event).read_text(encoding="utf-8")) == value
 
 
+def test_mapping_is_masked_once(script: Script) -> None:
+    """Secrets go by the mapping's names, and the file that is written is still JSON."""
+    value = {"token": [101, 102], "secrets": [], "passwords": ["ab", 3], "text": "secret: abc"}
+    script.run.log_dict({**value, "access_token": {"id": 5}}, "a.json")
+
+    assert json.loads(script.file(script.only()).read_text(encoding="utf-8")) == {
+        **value,
+        "passwords": ["***", "***"],
+        "text": "secret: ***",
+        "access_token": {"id": 5},
+    }
+
+
 def test_full_disk_for_files(run_dir: RunDir, tmp_path: Path) -> None:
     """A file that the disk doesn't take never stops the training either."""
     code = """

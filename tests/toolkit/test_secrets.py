@@ -39,6 +39,11 @@ WAYS = {
         "asked = {'file': {'folder': 'tracked', 'note': 'http://u:%s@h'}}\n"
         "with toolkit.start_run(backend=asked, notes='token=%s'): pass"
     ),
+    "description": (
+        "import toolkit\n"
+        "said = dict(project='p-%s', name='n-%s', group='%s', tags=['%s', 'http://u:%s@h'])\n"
+        "with toolkit.start_run(**said): pass"
+    ),
     "stderr": "import sys; sys.stderr.write('Authorization: Bearer %s\\n')",
 }
 
@@ -68,6 +73,20 @@ def test_options_of_the_command_line(bench: Bench, install: Installer) -> None:
     assert done.returncode == 0, done.stderr
     (told,) = (bench.folder / "tracked").glob("*.json")
     assert SECRET in told.read_text()
+    _assert_nowhere(bench.runs)
+
+
+def test_description_on_the_command_line(bench: Bench) -> None:
+    """Project, name, group and tags are masked in what the run is, and when it is resumed."""
+    said = [word for what in ("name", "group", "tag") for word in (f"--{what}", f"x-{SECRET}")]
+    env = {"SOME_API_KEY": SECRET}
+    bench.toolkit("track", "--project", f"p-{SECRET}", "--", "true", env=env)
+    again = ("--resume", bench.only_run().path.name)
+    done = bench.toolkit("track", *again, *said, "--", "true", env=env)
+
+    assert done.returncode == 0, done.stderr
+    shown = bench.shown(bench.only_run())
+    assert (shown["project"], shown["name"], shown["tags"]) == ("p-***", "x-***", ["x-***"])
     _assert_nowhere(bench.runs)
 
 

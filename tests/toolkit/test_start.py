@@ -252,6 +252,33 @@ def test_resume_from_the_script(bench: Bench) -> None:
     assert status(bench.only_run()) == "FINISHED"
 
 
+def test_resumed_run_is_described(bench: Bench) -> None:
+    """`track --resume` adds tags, and a name and group where there are none; it changes nothing."""
+    bench.toolkit("track", "--name", "n", "--tag", "a", "--", "true")
+    again = ("track", "--resume", bench.only_run().path.name)
+    done = bench.toolkit(*again, "--name", "n", "--group", "g", "--tag", "b", "--", "true")
+    assert done.returncode == 0, done.stderr
+    refused = [bench.toolkit(*again, f"--{w}", "x", "--", "true") for w in ("project", "name")]
+
+    shown = bench.shown(bench.only_run())
+    assert (shown["name"], shown["group"], shown["tags"]) == ("n", "g", ["a", "b"])
+    assert [done.returncode for done in refused] == [2, 2]
+    assert "has the project 'default' already" in refused[0].stderr
+    assert "leave --name out" in refused[1].stderr
+
+
+def test_shown_json_has_no_nan(bench: Bench) -> None:
+    """JSON has neither NaN nor infinities: they are spelled out, as in journals."""
+    bench.run_script(
+        "import toolkit\nwith toolkit.start_run() as run:\n"
+        " run.log_metrics({'a': float('nan')}); run.log_summary({'b': [float('-inf')]})\n"
+    )
+    shown = bench.shown(bench.only_run())
+
+    assert shown["metrics"]["a"]["value"] == "NaN"
+    assert shown["summary"] == {"b": ["-Infinity"]}
+
+
 def test_unknown_run_is_not_resumed(bench: Bench) -> None:
     """Resuming a run that isn't there is refused with the folder that was searched; exit 2."""
     done = bench.toolkit("track", "--resume", "nothing", "--", "true")

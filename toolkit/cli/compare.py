@@ -20,6 +20,7 @@ from toolkit import rundir
 from toolkit.cli.shown import LONGEST_CELL
 from toolkit.cli.shown import duration
 from toolkit.cli.shown import json_option
+from toolkit.cli.shown import print_json
 from toolkit.cli.shown import runs_dir_option
 from toolkit.cli.shown import short
 from toolkit.cli.shown import status
@@ -77,7 +78,7 @@ def command(
     runs = compare.find_all(rundir.runs_dir(runs_dir, os.environ), run_ids)
     found = compare.compare(runs, View(names, lower, higher, is_whole))
     if as_json:
-        click.echo(json.dumps(spell_out(_as_json(found)), indent=2, allow_nan=False))
+        print_json(_as_json(found))
     elif sys.stdout.isatty():
         _print_tables(found)
     else:

@@ -17,6 +17,7 @@ from typing import Protocol
 import click
 from attrs import define
 
+from toolkit import signals
 from toolkit.console import ConsoleRecorder
 from toolkit.errors import UsageError
 from toolkit.events import Status
@@ -77,18 +78,10 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Take signals that would end us as notes; afterwards they do again what they did."""
+    """Take signals that would end us as notes."""
     interruption = Interruption()
-    # What is ignored stays so: nohup, and jobs that a script has put into the background.
-    handlers = {number: signal.getsignal(number) for number in _ENDING}
-    noted = [number for number, handler in handlers.items() if handler is not signal.SIG_IGN]
-    for number in noted:
-        signal.signal(number, interruption.note)
-    try:
+    with signals.handled(_ENDING, interruption.note):
         yield interruption
-    finally:
-        for number in noted:
-            signal.signal(number, handlers[number])
 
 
 class Source(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import os
 import shlex
 import sys
@@ -27,6 +26,7 @@ from toolkit import plugin_facts
 from toolkit import plugin_maker
 from toolkit import plugin_options
 from toolkit.cli.shown import json_option
+from toolkit.cli.shown import print_json
 from toolkit.cli.shown import print_table
 from toolkit.errors import UsageError
 from toolkit.plugin_facts import PluginFacts
@@ -58,7 +58,7 @@ def list_plugins(as_json: bool) -> None:
     """
     found = plugin_facts.installed()
     if as_json:
-        click.echo(json.dumps([_row(plugin) for plugin in found], indent=2))
+        print_json([_row(plugin) for plugin in found])
         return
     print_table(_COLUMNS, [_cells(plugin) for plugin in found])
     for line in _remarks(found):
@@ -109,7 +109,7 @@ def show(name: str, as_json: bool) -> None:
             "doc": summary,
             "options": [attrs.asdict(option) for option in known],
         }
-        click.echo(json.dumps(row, indent=2))
+        print_json(row)
         return
     click.echo(f"{name}: {' '.join(summary.split())}\n")
     click.echo(f"class         {facts.target}")
@@ -165,7 +165,7 @@ def check(name: str, settings: tuple[str, ...], as_json: bool) -> None:
     }
     if as_json:
         rows = [attrs.asdict(outcome) for outcome in outcomes]
-        click.echo(json.dumps({"name": name, **counts, "checks": rows}, indent=2))
+        print_json({"name": name, **counts, "checks": rows})
     else:
         click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
     sys.exit(1 if counts["failed"] else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from toolkit import rundir
 from toolkit.cli import compare
 from toolkit.cli.shown import duration
 from toolkit.cli.shown import json_option
+from toolkit.cli.shown import print_json
 from toolkit.cli.shown import print_table
 from toolkit.cli.shown import runs_dir_option
 from toolkit.cli.shown import short
@@ -42,7 +42,7 @@ def list_runs(runs_dir: str | None, as_json: bool) -> None:
     home = rundir.runs_dir(runs_dir, os.environ)
     found = [recorded.overview(run) for run in reversed(rundir.all_runs(home))]
     if as_json:
-        click.echo(json.dumps([_row(run) for run in found], indent=2))
+        print_json([_row(run) for run in found])
         return
     if not found:
         click.echo(f"No runs in {home}.")
@@ -60,7 +60,7 @@ def show(run_id: str, runs_dir: str | None, as_json: bool) -> None:
     run = rundir.find(home, run_id)
     found = recorded.everything(run)
     if as_json:
-        click.echo(json.dumps({**_row(found), **_values(found)}, indent=2))
+        print_json({**_row(found), **_values(found)})
         return
     print_table(("run", str(run.path)), list(_facts(found)))
     _print_section("params", ((k, short(v)) for k, v in flatten(found.params)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from toolkit.events import spell_out
 from toolkit.recorded import Recorded
 
 LONGEST_CELL = 60
@@ -22,6 +24,11 @@ def runs_dir_option(function: Any) -> Any:
 def json_option(function: Any) -> Any:
     """``--json``, as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def print_json(value: Any) -> None:
+    """Print one document; NaN and infinities, which JSON doesn't have, are spelled out."""
+    click.echo(json.dumps(spell_out(value), indent=2, allow_nan=False))
 
 
 def short(value: Any) -> str:

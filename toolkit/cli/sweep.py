@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 
 from toolkit import rundir
+from toolkit.cli.shown import print_json
 from toolkit.redact import Redactor
 from toolkit.sweep import report
 from toolkit.sweep import runner
@@ -61,7 +61,7 @@ def command(
         _tell(notice)
     done = runner.run(sweep, chosen, _tell)
     if as_json:
-        click.echo(json.dumps(report.as_json(done), indent=2))
+        print_json(report.as_json(done))
     else:
         report.print_table(done)
     sys.exit(_conclude(done))

@@ -12,6 +12,8 @@ from toolkit import discovery
 from toolkit import lifecycle
 from toolkit import options
 from toolkit import rundir
+from toolkit import start
+from toolkit.errors import UsageError
 from toolkit.owner import CourierProcess
 from toolkit.patience import Patience
 from toolkit.redact import Redactor
@@ -33,6 +35,8 @@ def command(
 ) -> None:
     """Deliver what RUNs, or all runs, still owe; ends with 1 if something stays owed.
 
+    It ends with 2 if an option is missing that held a secret, and so was not kept.
+
     Runs that are still going on are left to their own couriers.
     """
     given = options.parse(settings)
@@ -40,20 +44,33 @@ def command(
         discovery.find(name)
     home = rundir.runs_dir(runs_dir, os.environ)
     runs = [rundir.find(home, i) for i in run_ids] or rundir.all_runs(home)
-    is_owed = False
+    told = {name for run in runs for name in delivery.backends(run)}
+    start.refuse_unused(given, backends or told)
+    codes = {0}
     for run in runs:
         if lifecycle.settle(run).state == "RUNNING":
             click.echo(f"{run.path.name}: still running; its own couriers are at it")
             continue
         for backend in backends or delivery.backends(run):
-            is_owed |= not _deliver(run, backend, given.get(backend, {}))
-    sys.exit(1 if is_owed else 0)
+            if not delivery.load(run, backend).is_complete(run, lifecycle.look(run)):
+                codes.add(_deliver(run, backend, given.get(backend, {})))
+            elif run_ids or backends:
+                click.echo(f"{run.path.name}: {backend}: everything was told already")
+    sys.exit(max(codes))
 
 
-def _deliver(run: RunDir, backend: str, given: dict[str, str]) -> bool:
-    """Tell one backend what it hasn't been told; whether everything is told now."""
-    if delivery.load(run, backend).is_complete(run, lifecycle.look(run)):
-        return True
+def _deliver(run: RunDir, backend: str, given: dict[str, str]) -> int:
+    """Tell one backend what it hasn't been told.
+
+    0: everything is told now; 1: something stays owed; 2: it needs an option that isn't given.
+    """
+    try:
+        delivery.load(run, backend).open_options(
+            {**options.from_environment(backend, os.environ), **given}
+        )
+    except UsageError as error:
+        click.echo(f"{run.path.name}: {backend}: still owed: {error}", err=True)
+        return 2
     delivery.owe(run, backend, given, Redactor.from_environment(os.environ))
     courier = CourierProcess(run, backend, given, run.info().directory)
     try:
@@ -64,7 +81,7 @@ def _deliver(run: RunDir, backend: str, given: dict[str, str]) -> bool:
     state = courier.state()
     if state.is_complete(run, lifecycle.look(run)):
         click.echo(f"{run.path.name}: {backend}: told ({state.told} events)")
-        return True
+        return 0
     reason = state.problem or f"see {delivery.log_path(run, backend)}"
     click.echo(f"{run.path.name}: {backend}: still owed: {reason}", err=True)
-    return False
+    return 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from attrs import frozen
 
 from toolkit import child
 from toolkit import discovery
@@ -17,6 +17,7 @@ from toolkit import journal
 from toolkit import leftovers
 from toolkit import lifecycle
 from toolkit import options
+from toolkit import recorded
 from toolkit import rundir
 from toolkit import start
 from toolkit.cli import beside
@@ -24,6 +25,7 @@ from toolkit.cli import events as spoken_events
 from toolkit.console import ConsoleRecorder
 from toolkit.errors import UsageError
 from toolkit.events import Console
+from toolkit.events import Described
 from toolkit.events import Left
 from toolkit.events import Status
 from toolkit.owner import Backends
@@ -33,16 +35,6 @@ from toolkit.rundir import RunDir
 
 _SIGNAL_BASE = 128
 _CODES_OF_SIGNALS = (130, 137, 143)  # Ctrl-C, SIGKILL and SIGTERM, as shells report them
-
-
-@frozen
-class Described:
-    """What the command line fixes about a run."""
-
-    project: str | None
-    name: str | None
-    group: str | None
-    tags: tuple[str, ...]
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -94,14 +86,15 @@ def command(
         return
     chosen = _chosen(backends, settings, os.environ)
     home = rundir.runs_dir(runs_dir, os.environ)
-    run = (
-        _resumed(home, resume)
-        if resume
-        else _created(home, command, Described(project, name, group, tags))
-    )
-    if resume and not chosen:
-        chosen = start.remembered_backends(run)
+    said = Described(time.time(), project, name, group, tags)
+    if resume:
+        run = _resumed(home, resume, said)
+        chosen = start.resumed_backends(run, chosen)
+    else:
+        run = _created(home, command, said)
     owner = Owner(run, chosen, lambda line: click.echo(line, err=True))
+    if resume and (name or group or tags):
+        owner.record(start.masked(said, owner.redactor))
     sys.exit(_supervise(owner, command, events) if command else _hear(owner, events, writer))
 
 
@@ -137,8 +130,7 @@ def _chosen(
     """
     given = options.parse(settings)
     chosen = start.chosen_backends({n: given.get(n, {}) for n in names}, {} if names else environ)
-    if unused := sorted(given.keys() - chosen.keys()):
-        raise UsageError(f"-o {unused[0]}.*: add --backend {unused[0]}, or leave the option out")
+    start.refuse_unused(given, chosen)
     for name in given:
         try:
             options.build(discovery.load(name), given[name])
@@ -148,23 +140,32 @@ def _chosen(
 
 
 def _created(home: Path, command: tuple[str, ...], said: Described) -> RunDir:
-    redactor = Redactor.from_environment(os.environ)
     outer = os.environ.get("TOOLKIT_RUN")
-    info = start.new_info(
-        redactor.command(command or ("toolkit", *sys.argv[1:])),
-        os.environ,
-        parent=Path(outer).name if outer else None,
-        project=said.project,
-        name=said.name,
-        group=said.group,
-        tags=said.tags,
-    )
-    return rundir.create(home, info)
+    parent = Path(outer).name if outer else None
+    words = command or ("toolkit", *sys.argv[1:])
+    return rundir.create(home, start.new_info(said, words, os.environ, parent))
 
 
-def _resumed(home: Path, run_id: str) -> RunDir:
+def _resumed(home: Path, run_id: str, said: Described) -> RunDir:
+    """The run to go on with, of which nothing else is said than before.
+
+    Raises:
+        UsageError: it is still alive, or has another project, name or group.
+    """
     run = rundir.find(home, run_id)
     lifecycle.refuse_if_live(run)
+    info = recorded.overview(run).info
+    wanted = start.masked(said, Redactor.from_environment(os.environ))
+    for what, old, new in (
+        ("project", info.project_name, wanted.project),
+        ("name", info.name, wanted.name),
+        ("group", info.group, wanted.group),
+    ):
+        if old and new and old != new:
+            raise UsageError(
+                f"run {info.id} has the {what} {old!r} already, and keeps it; leave --{what} out, "
+                "or start another run"
+            )
     return run
 
 

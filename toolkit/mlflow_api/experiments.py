@@ -35,7 +35,9 @@ TAG_PREFIX = "experiment."
 DEFAULT_ID, DEFAULT_NAME = "0", "Default"
 
 _FILE_NAME = "experiments.json"
-_BY_NAME = re.compile(r"""\s*(?:attribute\.)?name\s*=\s*(["'])(?P<name>.*)\1\s*""", re.DOTALL)
+_BY_NAME = re.compile(
+    r"""\s*(?:attribute\.)?name\s*=\s*(["'])(?P<name>(?:(?!\1).)*)\1\s*""", re.DOTALL
+)
 _DELETED_ONLY = 2
 
 
@@ -200,17 +202,30 @@ def as_run_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def chosen(experiment_id: str | None) -> Known:
     """The experiment of a run to be started.
 
-    The one of this id, else the one that was set, else the one that MLFLOW_EXPERIMENT_NAME or
-    MLFLOW_EXPERIMENT_ID says, else the default one.
+    That of the project that was fixed outside of the script, else the one of this id, else the one
+    that was set, else the one that MLFLOW_EXPERIMENT_NAME or MLFLOW_EXPERIMENT_ID says, else the
+    default one.
 
     Raises:
         MlflowException: there is none of this id.
     """
-    if experiment_id is not None:
-        return _read().numbered(experiment_id)
-    if name := state.experiment() or os.environ.get(state.EXPERIMENT_NAME):
+    asked = None if experiment_id is None else _read().numbered(experiment_id)
+    fixed = fixed_project()
+    if asked and not fixed:
+        return asked
+    if name := fixed or state.experiment() or os.environ.get(state.EXPERIMENT_NAME):
         return with_name(name)
     return _read().numbered(os.environ.get("MLFLOW_EXPERIMENT_ID") or DEFAULT_ID)
+
+
+def fixed_project() -> str | None:
+    """The project that comes before what a script says: TOOLKIT_PROJECT, `toolkit track --project`.
+
+    A run that was made outside of the script keeps its own.
+    """
+    run = places.tracked()
+    of_run = run.info().project if run and run.info_path.is_file() else None
+    return of_run or os.environ.get("TOOLKIT_PROJECT") or None
 
 
 def with_name(name: str) -> Known:

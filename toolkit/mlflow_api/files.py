@@ -8,6 +8,7 @@ import posixpath
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from toolkit import tables
 from toolkit.errors import InvalidValueError
+from toolkit.events import Text
 from toolkit.mlflow_api import checks
 from toolkit.mlflow_api import reading
 from toolkit.mlflow_api import runs
@@ -23,6 +25,8 @@ from toolkit.mlflow_api.exceptions import MlflowException
 from toolkit.mlflow_api.exceptions import NotCoveredError
 from toolkit.rundir import RunDir
 from toolkit.tables import Rows
+from toolkit.values import plain
+from toolkit.values import relative_path
 from toolkit.values import shown
 
 
@@ -78,8 +82,15 @@ def log_dict(dictionary: Any, artifact_file: str, run_id: str | None = None) -> 
         MlflowException: the path leads out of the artifacts.
     """
     with runs.target(run_id) as held:
-        name = checks.artifact_file(artifact_file)
-        held.recording.log_text(_written_out(dictionary, name), name)
+        name = relative_path(checks.artifact_file(artifact_file))
+        is_yaml = name.endswith((".yml", ".yaml"))
+        value = plain(dictionary) if is_yaml else json.loads(json.dumps(dictionary, default=str))
+        if recorder := held.recording.recording():
+            # Masked by its names, which its text alone doesn't always show.
+            masked = recorder.redactor.values({"value": value})["value"]
+            text = _as_yaml(masked) if is_yaml else json.dumps(masked, indent=2)
+            if path := recorder.keep_bytes(text.encode(), name):
+                recorder.write(Text(time.time(), name, path))
 
 
 def log_stream(stream: IO[bytes], artifact_file: str, run_id: str | None = None) -> None:
@@ -177,10 +188,7 @@ def flush_artifact_async_logging() -> None:
     runs.current()
 
 
-def _written_out(value: Any, name: str) -> str:
-    """The value as the bytes that MLflow's own log_dict writes."""
-    if not name.endswith((".yml", ".yaml")):
-        return json.dumps(value, indent=2, default=str)
+def _as_yaml(value: Any) -> str:
     import yaml
 
     return str(yaml.dump(value, indent=2, default_flow_style=False))

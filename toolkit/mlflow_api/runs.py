@@ -213,7 +213,7 @@ def _go_on(run_id: str, run_name: str | None, said: dict[str, str]) -> ActiveRun
     """A run that was started before."""
     run = places.existing(run_id)
     project = reading.run_of(run).info.experiment_id
-    chosen = state.experiment()
+    chosen = None if experiments.fixed_project() else state.experiment()
     if chosen is not None and experiments.id_of(chosen) != project:
         raise MlflowException(
             f"run {run_id} belongs to experiment {project}, and set_experiment chose {chosen!r}"

@@ -62,7 +62,8 @@ class Told:
             checks.key("param", key)
             text = checks.text(f"param {key!r}", value, checks.MAX_PARAM_LENGTH)
             new[key] = value if _reads_the_same(value) else text
-            texts[key] = str(self._redactor.values({key: new[key]})[key])  # as it will be read back
+            (recorded,) = self._redactor.values({key: new[key]}).values()
+            texts[key] = str(recorded)  # as it will be read back
             if self._params.get(key, texts[key]) != texts[key]:
                 raise MlflowException(
                     f"param {key!r} is {self._params[key]!r} already and can't become "

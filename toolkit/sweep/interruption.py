@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from types import TracebackType
-from typing import Any
 
 from attrs import define
-from attrs import field
+
+from toolkit import signals
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -25,20 +26,6 @@ class Interruption:
     signal: int | None = None
     """The signal that it was asked with."""
     _trial: subprocess.Popen[bytes] | None = None
-    _handlers: dict[int, Any] = field(factory=dict)
-
-    def __enter__(self) -> Interruption:
-        self._handlers = {number: signal.signal(number, self._receive) for number in _SIGNALS}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
 
     def wait_for(self, trial: subprocess.Popen[bytes]) -> int:
         """The exit code of the trial's process, once it has ended."""
@@ -50,10 +37,19 @@ class Interruption:
         finally:
             self._trial = None
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal, and pass it on."""
         self.signal = number
         self._pass_on(number)
 
     def _pass_on(self, number: int) -> None:
         if self._trial is not None:
             self._trial.send_signal(number)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Take signals that would end the sweep as notes."""
+    interruption = Interruption()
+    with signals.handled(_SIGNALS, interruption.receive):
+        yield interruption

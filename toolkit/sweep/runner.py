@@ -37,6 +37,7 @@ from toolkit.sweep.command import Values
 from toolkit.sweep.guard import Guard
 from toolkit.sweep.interruption import InterruptedTrialError
 from toolkit.sweep.interruption import Interruption
+from toolkit.sweep.interruption import interruptible
 from toolkit.sweep.search import Outcome
 from toolkit.sweep.search import Proposal
 from toolkit.sweep.search import Search
@@ -48,6 +49,8 @@ from toolkit.sweep.sweepfile import Sweep
 
 _HOPELESS = 3
 """So many failures at the start, and no success, end the sweep."""
+_VALUES = "trials"
+"""The folder, in the sweep's, of the file that has the running trial's values."""
 _LOOK_SECONDS = 0.1
 _CLOCK_SECONDS = 5.0
 """How far back to look for a run before its trial began, should the clock have been set."""
@@ -122,7 +125,7 @@ def run(sweep: Sweep, chosen: Options, tell: Callable[[str], None]) -> Report:
     name = identity(sweep, chosen)
     with _alone(chosen.home / "sweeps" / name, name) as folder:
         search = Search(sweep, chosen.seed, open_storage(folder / "study.jsonl"))
-        with Guard() as guard, Interruption() as interruption:
+        with Guard() as guard, interruptible() as interruption:
             session = _Session(sweep, chosen, name, folder, search, guard, interruption, tell)
             is_hopeless = session.go_on(cap)
         trials = tuple(evolve(trial, values=_masked(trial.values)) for trial in search.trials())
@@ -184,7 +187,7 @@ def _refuse_what_cannot_run(sweep: Sweep, chosen: Options) -> None:
 def _alone(folder: Path, name: str) -> Iterator[Path]:
     """The sweep's folder, which nobody else writes to meanwhile."""
     try:
-        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        (folder / _VALUES).mkdir(parents=True, exist_ok=True)
         lock = Lock.try_acquire(folder / "sweep.lock")
     except OSError as error:
         raise UsageError(
@@ -244,7 +247,10 @@ class _Session:
         return sum(trial.has_ended for trial in trials) >= cap
 
     def _give_up_what_was_left(self) -> None:
-        """Wait for the end of a trial that a killed sweep was at, and queue its values again."""
+        """Wait for the end of a trial that a killed sweep was at, and queue its values again.
+
+        What else it has left are the values as they are, with their secrets: they go.
+        """
         for trial in self.search.trials():
             if trial.state != "RUNNING":
                 continue
@@ -254,6 +260,8 @@ class _Session:
             if self.interruption.signal is not None:
                 return
             self.tell(f"trial {trial.number} was interrupted: its values are tried again")
+        for file in (self.folder / _VALUES).iterdir():
+            file.unlink()
         self.search.recover()
 
     def _wait_for_end(self, number: int, run: RunDir) -> None:
@@ -267,7 +275,7 @@ class _Session:
 
     def _attempt(self, proposal: Proposal) -> Outcome:
         """Run one trial to its end."""
-        values = Values(proposal.values, self.folder / "trials" / f"{proposal.number:03d}.json")
+        values = Values(proposal.values, self.folder / _VALUES / f"{proposal.number:03d}.json")
         self.tell(f"trial {proposal.number}: {_in_one_line(_masked(proposal.values))}")
         code = self._run_to_its_end(self._argv(proposal.number, values), values)
         run = self._run_of(proposal.number)
@@ -284,7 +292,7 @@ class _Session:
 
     def _run_to_its_end(self, argv: list[str], values: Values) -> int:
         """The exit code of a trial's process."""
-        values.file.write_text(values.json() + "\n", encoding="utf-8")
+        _write_for_us_alone(values.file, values.json() + "\n")
         try:
             process = subprocess.Popen(
                 argv,
@@ -334,6 +342,13 @@ class _Session:
         elif last.value is not None and self.sweep.metric:
             best = " (best so far)" if self.search.best() == last else ""
             self.tell(f"trial {last.number}: {self.sweep.metric.name}={last.value:g}{best}")
+
+
+def _write_for_us_alone(file: Path, text: str) -> None:
+    """Nobody else may read it: secrets are masked only in what is kept."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
 
 
 def _has_finished(run: RunDir) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from typing import Any
@@ -22,6 +23,7 @@ from tests.toolkit.sweep.sweeping import write
 from tests.waiting import LIMIT
 from tests.waiting import wait_until
 from toolkit import rundir
+from toolkit.sweep.interruption import interruptible
 
 # The trial whose number is in the file "stay" stays until it is killed.
 SCRIPT = """
@@ -77,14 +79,20 @@ def _assert_whole(bench: Bench, found: dict[str, Any], given_up: int) -> None:
 
 
 def test_sigkill_half_way(bench: Bench) -> None:
-    """Killed half way and started again, it ends with as many trials as one that wasn't."""
+    """Killed half way and started again, it ends with as many trials as one that wasn't.
+
+    A trial's values, whose secrets aren't masked, are for the user alone, and none are left.
+    """
     _prepare(bench, stay=2)
     with bench.started(*COMMAND) as process:
         script = _stayer(bench, process)
         process.kill()
         process.wait(LIMIT)
         wait_until(lambda: not psutil.pid_exists(script))  # the guard has taken it along
+    (values,) = bench.runs.glob("sweeps/*/trials/*")
+    assert stat.S_IMODE(values.stat().st_mode) == 0o600
     found = _finish(bench)
+    assert not list(values.parent.iterdir())
 
     _assert_whole(bench, found, given_up=2)
     assert [found["ended"], found["cap"]] == [4, 4]
@@ -109,6 +117,18 @@ def test_signal(bench: Bench, number: int, code: int) -> None:
     assert [trial["state"] for trial in json.loads(stdout)["trials"]] == ["COMPLETE", "ABANDONED"]
     if number == signal.SIGINT:
         _assert_whole(bench, _finish(bench), given_up=1)
+
+
+def test_ignored_signal_stays_ignored() -> None:
+    """Under nohup a hangup doesn't stop a sweep."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible() as interruption:
+            signal.raise_signal(signal.SIGHUP)
+            assert interruption.signal is None
+            assert signal.getsignal(signal.SIGTERM) == interruption.receive
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ctrl_c_at_a_terminal(bench: Bench) -> None:
