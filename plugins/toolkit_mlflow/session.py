@@ -114,14 +114,26 @@ class Session:
         batch.metrics += [Metric(keys[key], value, stamp, step) for key, value in values.items()]
 
     def _summarise(self, event: Summary, batch: Batch) -> None:
-        """Numbers become metrics at step 0, where the later time wins; anything else tags."""
+        """Numbers become metrics at the last step of their curve; anything else becomes tags.
+
+        MLflow shows the value of the last step as that of the run, and there of the latest time.
+        """
         for key, value in flatten(event.values):
             number = _number(value)
             if number is not None:
-                self._measure({key: number}, event.time, 0, batch)
+                self._conclude(key, number, event.time, batch)
             else:
                 text = value if isinstance(value, str) else json.dumps(value, default=str)
                 batch.tags[self._keys[f"summary.{key}"]] = clip(text)
+
+    def _conclude(self, key: str, value: float, time: float, batch: Batch) -> None:
+        """Put a point at the end of a curve, unless it was put there when that was elsewhere."""
+        name, told = self._keys[key], (_milliseconds(time), str(value))
+        curve = [*self._client.get_metric_history(self._id, name), *batch.metrics]
+        points = [point for point in curve if point.key == name]
+        if all((point.timestamp, str(point.value)) != told for point in points):
+            step = max((point.step for point in points), default=0)
+            self._measure({key: value}, time, step, batch)
 
     def _name(self, event: Artifact, batch: Batch) -> None:
         """Tag each alias of an artifact with the path of what it stands for."""

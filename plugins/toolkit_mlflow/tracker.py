@@ -33,7 +33,8 @@ class MlflowTracker:
 
     Metrics, params and tags keep their names where MLflow accepts them (`toolkit_mlflow.keys` has
     the rule for the others). Text of a summary is a tag ``summary.<key>``, its numbers are metrics
-    at step 0. An alias of an artifact is a tag ``toolkit.alias.<artifact>.<alias>`` with its path.
+    at the last step of that name. An alias of an artifact is a tag
+    ``toolkit.alias.<artifact>.<alias>`` with its path.
     """
 
     tracking_uri: str | None = field(

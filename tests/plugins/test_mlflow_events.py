@@ -256,6 +256,20 @@ def test_the_latest_summary_value_is_the_one_shown(folder: Path, client: MlflowC
     assert len(history(client, link.id, "loss")) == 2
 
 
+def test_a_summary_ends_the_curve_of_its_name(folder: Path, client: MlflowClient) -> None:
+    """So it is what MLflow shows, and no point comes before the curve's first."""
+    curve = [Metrics(time=CREATED, step=step, values={"acc": step / 10}) for step in (4, 6)]
+    summary = Summary(time=CREATED + 1, values={"acc": 0.9})
+    later = Metrics(time=CREATED + 2, step=8, values={"acc": 0.8})
+    found = told(folder, client, [*curve, summary], [later])
+    assert found["metrics"]["acc"] == [
+        (4, STAMP, "0.4"),
+        (6, STAMP, "0.6"),
+        (6, STAMP + 1000, "0.9"),
+        (8, STAMP + 2000, "0.8"),
+    ]
+
+
 def test_what_a_script_says_later_describes_the_run(folder: Path, client: MlflowClient) -> None:
     """Name, note, group and labels, where nothing was fixed before."""
     found = told(
