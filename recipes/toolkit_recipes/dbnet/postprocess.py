@@ -185,7 +185,7 @@ def _smooth(outline: Polygon) -> Polygon:
 def _rectangles(contours: Sequence[Contour]) -> _Rectangles:
     """The rectangles that kernels were drawn from; as wide as the thinnest kernel at least."""
     found = [(*centre, *sides, turn) for centre, sides, turn in map(cv2.minAreaRect, contours)]
-    table = np.array(found, dtype=np.float64)
+    table = np.array(found)
     turn = np.deg2rad(table[:, 4])
     cos, sin = np.cos(turn), np.sin(turn)
     axes = np.stack((cos, sin, -sin, cos), axis=1).reshape(-1, 2, 2)
@@ -224,16 +224,20 @@ def _rectangle_scores(prob: Map, corners: Floats) -> list[float]:
     """Mean probability in each of n rectangles [n, 4, 2], rounded to pixels."""
     rounded = np.rint(corners).astype(np.int32)
     low, high = rounded.min(axis=1).clip(0), rounded.max(axis=1) + 1
-    scores = []
+    totals, counts = [], []
     moved = rounded - low[:, None]
     for rectangle, (left, top), (right, bottom) in zip(
         moved, low.tolist(), high.tolist(), strict=True
     ):
         window = prob[top:bottom, left:right]
         inside = np.zeros(window.shape, np.uint8)
-        cv2.fillConvexPoly(inside, rectangle, (1,))
-        scores.append(_mean(window, inside))
-    return scores
+        cv2.fillConvexPoly(inside, rectangle, 1)
+        # Nothing is negative, so the sum is the L1 norm, which OpenCV computes faster than a mean.
+        totals.append(cv2.norm(window, cv2.NORM_L1, inside))
+        counts.append(cv2.countNonZero(inside))
+    if not all(map(math.isfinite, totals)):
+        return _rectangle_scores(_known(prob), corners)
+    return [total / count for total, count in zip(totals, counts, strict=True)]
 
 
 def _contour_score(prob: Map, contour: Contour) -> float:
@@ -242,19 +246,13 @@ def _contour_score(prob: Map, contour: Contour) -> float:
     window = prob[top : top + height, left : left + width]
     inside = np.zeros(window.shape, np.uint8)
     cv2.fillPoly(inside, [contour], (1,), offset=(-left, -top))
-    return _mean(window, inside)
+    mean = cv2.mean(window, inside)[0]
+    return mean if math.isfinite(mean) else cv2.mean(_known(window), inside)[0]
 
 
-def _mean(window: Map, inside: NDArray[np.uint8]) -> float:
-    """Mean probability where ``inside`` is 1; pixels that are no numbers are 0.
-
-    Nothing is negative, so the sum is the L1 norm, which OpenCV computes faster than a mean.
-    """
-    total = cv2.norm(window, cv2.NORM_L1, inside)
-    if not math.isfinite(total):
-        window = np.where(np.isfinite(window), window, np.float32(0))
-        total = cv2.norm(window, cv2.NORM_L1, inside)
-    return total / cv2.countNonZero(inside)
+def _known(prob: Map) -> Map:
+    """A map in which pixels that are no numbers are 0."""
+    return np.where(np.isfinite(prob), prob, np.float32(0))
 
 
 def _best(scores: Sequence[float], config: PostprocessConfig) -> list[int]:
