@@ -50,8 +50,7 @@ STEPS = {"stage3/train_loss": 45, "stage4/self_train_loss": 20}
 """About as many points as each curve has."""
 
 
-@pytest.mark.parametrize("seed", [3, 7])
-@pytest.mark.parametrize("metric", STEPS)
+@pytest.mark.parametrize(("metric", "seed"), list(zip(STEPS, (3, 7), strict=True)))
 def test_killed_and_resumed_is_the_same(
     tmp_path: Path, tiny_encoder: Path, undisturbed: Path, metric: str, seed: int
 ) -> None:
