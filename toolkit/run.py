@@ -213,13 +213,13 @@ class Run:
     def log_text(self, text: str, artifact_file: str) -> None:
         """Keep a text as a file of the run; ``artifact_file`` is its path there."""
         if recorder := self.recording():
-            self._record_text(recorder.redactor.text(text), artifact_file)
+            _keep_text(recorder, recorder.redactor.text(text), relative_path(artifact_file))
 
     def log_dict(self, dictionary: Any, artifact_file: str) -> None:
         """Keep a mapping or list as a file of the run: YAML if it's named so, else JSON."""
         if recorder := self.recording():
             value = recorder.redactor.values({"value": plain(dictionary)})["value"]
-            self._record_text(_written_out(value, artifact_file), artifact_file)
+            _keep_text(recorder, _written_out(value, artifact_file), relative_path(artifact_file))
 
     def log_table(self, data: Any, artifact_file: str, *, step: int | None = None) -> None:
         """Record a table; a later one replaces an earlier one of its name, or of its step.
@@ -413,13 +413,6 @@ class Run:
         self._watches.add(watch)
         return watch
 
-    def _record_text(self, masked: str, artifact_file: str) -> None:
-        name = relative_path(artifact_file)
-        if recorder := self.recording():
-            path = recorder.keep_bytes(masked.encode("utf-8", "backslashreplace"), name)
-            if path:
-                recorder.write(Text(time.time(), name, path))
-
     def _record_artifact(
         self,
         name: str,
@@ -477,6 +470,11 @@ def status_of(error: BaseException | None) -> Status:
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "FINISHED"
     return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+
+
+def _keep_text(recorder: Recorder, masked: str, name: str) -> None:
+    if path := recorder.keep_bytes(masked.encode("utf-8", "backslashreplace"), name):
+        recorder.write(Text(time.time(), name, path))
 
 
 def _written_out(value: Any, artifact_file: str) -> str:
