@@ -29,6 +29,7 @@ from toolkit_recipes.dbnet.presets import PostprocessConfig
 
 Floats = NDArray[np.float64]
 Map = NDArray[np.float32]
+Bits = NDArray[np.uint8]
 F = TypeVar("F", float, Floats)
 
 _THINNEST = 0.5
@@ -54,7 +55,7 @@ class _Rectangles:
     def corners(self, distance: Floats | float) -> Floats:
         """Corners [n, 4, 2], clockwise on the screen, the sides moved outwards by [n] or all."""
         half = np.maximum(self.sides / 2 + np.reshape(distance, (-1, 1)), 0)
-        corners: Floats = self.centre[:, None] + (_TURNS * half[:, None]) @ self.axes
+        corners: Floats = self.centre[:, None] + _TURNS @ (half[:, :, None] * self.axes)
         return corners
 
 
@@ -77,13 +78,12 @@ def find_texts(
         The texts in coordinates of the page and cut to it, surest first.
     """
     prob = np.asarray(prob, dtype=np.float32)
-    contours = _contours(prob, config.thresh)
-    if not contours:
+    if not prob.size:
         return []
+    likely = (prob >= np.float32(config.thresh)).view(np.uint8)
     page = _Page(prob.shape, size)
-    if config.shape == "quad":
-        return _quads(prob, contours, config, shrink_ratio, page)
-    return _polygons(prob, contours, config, shrink_ratio, page)
+    find = _quads if config.shape == "quad" else _polygons
+    return find(prob, likely, config, shrink_ratio, page)
 
 
 @frozen
@@ -99,43 +99,59 @@ class _Page:
         return (outlines + 0.5) * (width / map_width, height / map_height)
 
 
-def _contours(prob: Map, thresh: float) -> list[Contour]:
+def _contours(likely: Bits) -> list[Contour]:
     """Outer contours [n, 1, 2] of the kernels, pixel centres on whole numbers."""
-    if not prob.size:
-        return []
-    likely = (prob >= np.float32(thresh)).view(np.uint8)
     contours, family = cv2.findContours(likely, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     parents = family[0, :, 3].tolist() if contours else []
     return [contour for contour, parent in zip(contours, parents, strict=True) if parent < 0]
 
 
+def _row_ends(likely: Bits) -> list[Contour]:
+    """First and last pixels [n, 1, 2] of each kernel's rows, in the order of its outer contour.
+
+    Found in less than half the time of contours, with the same convex hulls. OpenCV doesn't tell
+    which of these outlines are around holes. Those run the other way about (their area is
+    negative), or, where they enclose no area, begin with the last pixel of their highest row.
+    """
+    outlines, _ = cv2.findContoursLinkRuns(likely)
+    return [
+        outline
+        for outline in outlines
+        if outline.item(0) <= outline.item(2) and cv2.contourArea(outline, oriented=True) >= 0
+    ]
+
+
 def _quads(
     prob: Map,
-    contours: Sequence[Contour],
+    likely: Bits,
     config: PostprocessConfig,
     shrink_ratio: float,
     page: _Page,
 ) -> list[Detection]:
-    kernels = _rectangles(contours)
+    outlines = _row_ends(likely)
+    if not outlines:
+        return []
+    kernels = _rectangles(outlines)
     area, length = kernels.sides.prod(axis=1), 2 * kernels.sides.sum(axis=1)
     distance = _growth(area, length, config, shrink_ratio)
     large = np.flatnonzero(kernels.sides.min(axis=1) + 2 * distance >= config.min_size)
     scores = _rectangle_scores(prob, kernels.corners(-_FILLED_BEYOND)[large])
     best = _best(scores, config)
     height, width = page.size
-    outlines = page.place(kernels.corners(distance)[large[best]]).clip(0, (width, height))
-    return [
-        Detection(outline, scores[i]) for outline, i in zip(_ordered(outlines), best, strict=True)
-    ]
+    quads = page.place(kernels.corners(distance)[large[best]]).clip(0, (width, height))
+    return [Detection(quad, scores[i]) for quad, i in zip(_ordered(quads), best, strict=True)]
 
 
 def _polygons(
     prob: Map,
-    contours: Sequence[Contour],
+    likely: Bits,
     config: PostprocessConfig,
     shrink_ratio: float,
     page: _Page,
 ) -> list[Detection]:
+    contours = _contours(likely)
+    if not contours:
+        return []
     rectangles = _rectangles(contours)
     kernels = [
         _simplified(contour, corners)

@@ -191,6 +191,18 @@ def test_any_map(
     check(find_texts(prob, config, ratio, size), size, config)
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(0.1, 0.95), st.integers(0, 2**32 - 1))
+@settings(max_examples=300)
+def test_patches_are_texts_and_holes_are_not(
+    height: int, width: int, share: float, seed: int
+) -> None:
+    """Each patch of pixels that touch, by their corners too, is one text, whatever its holes."""
+    likely = np.random.default_rng(seed).random((height, width)) < share
+    patches, _ = cv2.connectedComponents(likely.view(np.uint8), connectivity=8)
+    texts = found(likely.astype(np.float32), shape="quad", box_thresh=0, min_size=0)
+    assert len(texts) == patches - 1
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("seed", range(3))
 def test_noise(shape: Shape, seed: int) -> None:
