@@ -24,13 +24,16 @@ from toolkit_recipes.dbnet.presets import TargetConfig
 
 _SHIFT = 8
 """Bits of a pixel's fraction in OpenCV's drawing."""
-_SMALL = 6000
-"""Pixels up to which a text's edges are measured together, to call NumPy less often."""
+_SIMILAR = 24
+"""Pixels by which windows may differ that are measured together, to call NumPy less often."""
+_TOGETHER = 2**15
+"""Most pixels that are measured together, so that a processor's cache holds them."""
 _FARTHEST = 2.0**20
 """Coordinates beyond this aren't those of a text on a page."""
 
-
 Pair = tuple[int, int]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 
 @frozen(eq=False)
@@ -43,7 +46,7 @@ class Targets:
 
     prob: NDArray[np.uint8]
     prob_mask: NDArray[np.uint8]
-    thresh: NDArray[np.float32]
+    thresh: Floats
     thresh_mask: NDArray[np.uint8]
 
 
@@ -60,15 +63,15 @@ class _Text:
 class _Edges:
     """Edges of texts, each with the window of the pixels that are within D of it."""
 
-    middle: NDArray[np.float32]
+    middle: Floats
     """[n, 2]"""
-    step: NDArray[np.float32]
+    step: Floats
     """[n, 2]; a vector along the edge, 1 / D pixels long."""
-    half: NDArray[np.float32]
+    half: Floats
     """[n, 1, 1]; half the length, over D."""
-    first: NDArray[np.int64]
+    first: Ints
     """[n, 2]; x and y of the window's first pixel."""
-    last: NDArray[np.int64]
+    last: Ints
     """[n, 2]; x and y behind the window's last pixel."""
 
 
@@ -155,33 +158,39 @@ def _fill(canvas: NDArray[np.uint8], polygon: Polygon, value: int) -> None:
     cv2.fillPoly(canvas, [corners], (value,), shift=_SHIFT)
 
 
-def _squared_distances(texts: Sequence[_Text], size: tuple[int, int]) -> NDArray[np.float32]:
+def _squared_distances(texts: Sequence[_Text], size: tuple[int, int]) -> Floats:
     """Each pixel's squared distance from the nearest outline, over that text's D^2; at most 1."""
     canvas = np.ones(size, np.float32)
     if not texts:
         return canvas
     edges = _edges(texts, size)
-    x, y = (np.arange(side, dtype=np.float32) for side in size[::-1])
-    for first, last, (left, top), (right, bottom) in _windows(texts, edges):
-        middle, step = edges.middle[first:last], edges.step[first:last]
-        from_x = x[left:right] - middle[:, :1]
-        from_y = y[top:bottom] - middle[:, 1:]
-        along = _outer_sum(from_x * step[:, :1], from_y * step[:, 1:])
-        np.abs(along, out=along)
-        along -= edges.half[first:last]
-        np.maximum(along, 0, out=along)
-        along *= along
-        across = _outer_sum(from_x * step[:, 1:], from_y * -step[:, :1])
-        across *= across
-        along += across
-        window = canvas[top:bottom, left:right]
-        np.minimum(window, along.min(axis=0), out=window)
+    for batch, first, (width, height) in _batches(edges, size):
+        measured = _measured(edges, batch, first, (width, height))
+        for (left, top), squares in zip(first.tolist(), measured, strict=True):
+            window = canvas[top : top + height, left : left + width]
+            np.minimum(window, squares, out=window)
     return canvas
 
 
-def _outer_sum(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+def _measured(edges: _Edges, batch: Ints, first: Ints, shape: Pair) -> Floats:
+    """Squared distances [n, h, w] from n edges, in windows of one shape from their first pixels."""
+    step, offset = edges.step[batch], first.astype(np.float32) - edges.middle[batch]
+    x, y = (np.arange(side, dtype=np.float32) for side in shape)
+    from_x, from_y = offset[:, :1] + x, offset[:, 1:] + y
+    along = _outer_sum(from_x * step[:, :1], from_y * step[:, 1:])
+    np.abs(along, out=along)
+    along -= edges.half[batch]
+    np.maximum(along, 0, out=along)
+    along *= along
+    across = _outer_sum(from_x * step[:, 1:], from_y * -step[:, :1])
+    across *= across
+    along += across
+    return along
+
+
+def _outer_sum(x: Floats, y: Floats) -> Floats:
     """[n, w] and [n, h] to [n, h, w]."""
-    total: NDArray[np.float32] = x[:, None, :] + y[:, :, None]
+    total: Floats = x[:, None, :] + y[:, :, None]
     return total
 
 
@@ -208,21 +217,24 @@ def _edges(texts: Sequence[_Text], size: tuple[int, int]) -> _Edges:
     )
 
 
-def _windows(texts: Sequence[_Text], edges: _Edges) -> Iterator[tuple[int, int, Pair, Pair]]:
-    """Yield edges to be measured together: their numbers, and the window's corners.
+def _batches(edges: _Edges, size: tuple[int, int]) -> Iterator[tuple[Ints, Ints, Pair]]:
+    """Yield edges to be measured together, as their windows are about as large.
 
-    All edges of a small text are measured in its window, each of a large text in its own.
+    Yields:
+        Numbers [n] of the edges; x and y [n, 2] of their windows' first pixels; width and height
+        of windows that hold any of theirs and lie on the page.
     """
-    ends = np.cumsum([len(text.polygon) for text in texts])
-    starts = np.concatenate(([0], ends[:-1]))
-    first = np.minimum.reduceat(edges.first, starts)
-    last = np.maximum.reduceat(edges.last, starts)
-    small = (last - first).prod(axis=1) <= _SMALL
-    for text in range(len(texts)):
-        start, end = int(starts[text]), int(ends[text])
-        if small[text]:
-            yield start, end, first[text].tolist(), last[text].tolist()
-            continue
-        corners = zip(edges.first[start:end].tolist(), edges.last[start:end].tolist(), strict=True)
-        for edge, (low, high) in enumerate(corners, start):
-            yield edge, edge + 1, low, high
+    sizes = edges.last - edges.first
+    visible = np.flatnonzero(sizes.all(axis=1))
+    if not visible.size:
+        return
+    classes = sizes[visible] // _SIMILAR
+    order = np.lexsort(classes.T)
+    bounds = np.flatnonzero(np.diff(classes[order], axis=0).any(axis=1)) + 1
+    for alike in np.split(visible[order], bounds):
+        width, height = sizes[alike].max(axis=0).tolist()
+        most = max(_TOGETHER // (width * height), 1)
+        for start in range(0, len(alike), most):
+            batch = alike[start : start + most]
+            last = (size[1] - width, size[0] - height)
+            yield batch, np.minimum(edges.first[batch], last), (width, height)
