@@ -316,7 +316,8 @@ def _written(value: Any) -> str:
 
 def _members(kind: Any) -> list[Any]:
     """The types of ``X | None``, None last; otherwise the type itself."""
-    if isinstance(kind, types.UnionType):
+    # Python writes the union of a Literal and None as typing.Union, others as types.UnionType.
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
         return sorted(typing.get_args(kind), key=lambda member: member is type(None))
     return [kind]
 

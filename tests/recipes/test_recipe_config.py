@@ -46,6 +46,7 @@ class Config:
 
     name: str = option("first", "what to call it")
     limit: int | None = option(None, "how many at most")
+    order: Literal["up", "down"] | None = option(None, "which way")
     shuffled: bool = option(True, "whether in random order")
     sizes: tuple[int, ...] = option((1, 2), "sizes to try")
     model: Model = field(factory=Model)
@@ -105,6 +106,8 @@ def test_file_takes_nested_and_dotted_keys_in_yaml_and_json(tmp_path: Path) -> N
         ("name=a=b", "name", "a=b"),
         ("limit=5", "limit", 5),
         ("limit=none", "limit", None),
+        ("order=up", "order", "up"),
+        ("order=none", "order", None),
         ("shuffled=False", "shuffled", False),
         ("shuffled=true", "shuffled", True),
         ("sizes=4,5", "sizes", (4, 5)),
@@ -203,6 +206,7 @@ def test_wrong_json_and_wrong_bytes_are_refused(tmp_path: Path) -> None:
         Config,
         name=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])),
         limit=st.none() | st.integers(),
+        order=st.none() | st.sampled_from(["up", "down"]),
         shuffled=st.booleans(),
         sizes=st.lists(st.integers()).map(tuple),
         model=st.builds(
@@ -227,6 +231,7 @@ def test_help_names_every_key_type_default_and_preset() -> None:
     text = help_text(Config(), {"deep": deep})
     assert "model.layers=2  (a whole number)\n      number of layers" in text
     assert "limit=none  (a whole number, or none)" in text
+    assert "order=none  (one of up, down, or none)" in text
     assert "deep: Many layers." in text
     assert wants_help(["--help"])
     assert not wants_help(["name=help"])
