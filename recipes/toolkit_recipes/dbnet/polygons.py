@@ -61,9 +61,17 @@ def short_side(polygon: Polygon) -> float:
 
 def ordered(polygon: Polygon) -> Polygon:
     """Arrange the corners clockwise on the screen from the one nearest to the top left (x + y)."""
-    if signed_area(polygon) < 0:
-        polygon = polygon[::-1]
-    first = int(polygon.sum(axis=1).argmin())
+    clockwise = polygon[::-1] if signed_area(polygon) < 0 else polygon
+    return _turned(clockwise, int(clockwise.sum(axis=1).argmin()))
+
+
+def begun_at(polygon: Polygon, start: NDArray[np.float64]) -> Polygon:
+    """Arrange the corners clockwise on the screen from the one nearest to a point [2]."""
+    clockwise = polygon[::-1] if signed_area(polygon) < 0 else polygon
+    return _turned(clockwise, int(np.square(clockwise - start).sum(axis=1).argmin()))
+
+
+def _turned(polygon: Polygon, first: int) -> Polygon:
     return np.concatenate((polygon[first:], polygon[:first]))
 
 

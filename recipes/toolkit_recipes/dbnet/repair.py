@@ -43,12 +43,13 @@ from typing import Literal
 import numpy as np
 import shapely
 from attrs import frozen
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.base import BaseMultipartGeometry
 
 from toolkit_recipes.dbnet.polygons import Polygon
 from toolkit_recipes.dbnet.polygons import area
-from toolkit_recipes.dbnet.polygons import ordered
+from toolkit_recipes.dbnet.polygons import begun_at
 from toolkit_recipes.dbnet.polygons import signed_area
 
 Point = tuple[float, float]
@@ -161,19 +162,21 @@ def repair(points: Sequence[Point], size: Size) -> Repaired:
         size: width and height of the page in pixels.
 
     Returns:
-        A simple polygon within the page, clockwise from the corner nearest to the top left, or None
-        where a rule skips the text.
+        A simple polygon within the page, clockwise, or None where a rule skips the text. Its first
+        corner is the annotated one, or the one nearest to that: where the text begins to be read.
     """
+    annotated = np.array(points, dtype=np.float64).reshape(-1, 2)
     if _is_sound_quad(points, size):
-        first = min(range(4), key=lambda corner: sum(points[corner]))
-        return Repaired(np.array([*points[first:], *points[:first]], dtype=np.float64))
-    polygon: Polygon | None = np.array(points, dtype=np.float64).reshape(-1, 2)
+        return Repaired(annotated)
+    polygon: Polygon | None = annotated
     rules: list[Rule] = []
     for step in _STEPS:
         if polygon is not None:
             polygon, rule = step(polygon, size)
             rules += [rule] if rule else []
-    return Repaired(None if polygon is None else ordered(polygon), tuple(rules))
+    if polygon is not None:
+        polygon = begun_at(polygon, annotated[_usable(annotated)][0])
+    return Repaired(polygon, tuple(rules))
 
 
 def _is_sound_quad(points: Sequence[Point], size: Size) -> bool:
@@ -199,10 +202,15 @@ _Step = tuple[Polygon | None, Rule | None]
 
 
 def _without_wild_points(polygon: Polygon, _size: Size) -> _Step:
-    usable = (np.abs(polygon) <= FARTHEST).all(axis=1)
+    usable = _usable(polygon)
     if usable.all():
         return polygon, None
     return (_box_around(polygon[usable]), NOT_FINITE) if usable.any() else (None, NO_AREA)
+
+
+def _usable(points: Polygon) -> NDArray[np.bool_]:
+    usable: NDArray[np.bool_] = (np.abs(points) <= FARTHEST).all(axis=1)
+    return usable
 
 
 def _without_repeats(polygon: Polygon, _size: Size) -> _Step:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import shapely
+from attrs import evolve
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ from toolkit_recipes.dbnet.metrics.cleval import ClevalCounts
 from toolkit_recipes.dbnet.metrics.cleval import count_characters
 from toolkit_recipes.dbnet.metrics.overlap import overlap
 from toolkit_recipes.dbnet.metrics.report import evaluate
+from toolkit_recipes.dbnet.repair import repair
 
 
 def count(texts: list[TextRegion], found: list[Detection]) -> ClevalCounts:
@@ -44,6 +46,22 @@ def test_published_figures() -> None:
     assert total.score.recall == pytest.approx(figures["recall"], abs=1e-9)
     assert total.score.precision == pytest.approx(figures["precision"], abs=1e-9)
     assert total.score.hmean == pytest.approx(figures["hmean"], abs=1e-9)
+
+
+@needs_vectors
+def test_repair_keeps_the_figures() -> None:
+    """Texts are read from the corner where their annotators began, so the figures stay."""
+    pages = vectors("icdar2015-pixellink", "gt_", "res_")
+    total = sum((count(*page) for page in pages), ClevalCounts())
+    repaired = [([through_repair(text) for text in texts], found) for texts, found in pages]
+    assert sum((count(*page) for page in repaired), ClevalCounts()) == total
+
+
+def through_repair(text: TextRegion) -> TextRegion:
+    """A text as the readers pass it on, on a page that is large enough."""
+    polygon = repair(text.polygon.tolist(), (10_000, 10_000)).polygon
+    assert polygon is not None
+    return evolve(text, polygon=polygon)
 
 
 def one_by_one(page: PageResult) -> ClevalCounts:
@@ -123,7 +141,7 @@ def messy_pages(draw: st.DrawFn) -> PageResult:
     texts = [
         TextRegion(
             quad,
-            text=None if rng.random() < 0.3 else "x" * int(rng.integers(0, 12)),
+            text=None if rng.random() < 0.3 else "x" * int(rng.integers(1, 12)),
             ignore=bool(rng.random() < 0.25),
         )
         for quad in quads(6)
@@ -215,8 +233,14 @@ def test_no_transcription(width: float, height: float, characters: int) -> None:
 
 
 def test_empty_transcription() -> None:
-    """A transcription without characters has none."""
-    assert count(regions(LINE, text=""), []).present == 0
+    """A transcription without characters has none, where others have some."""
+    texts = [*regions(LINE, text=""), *regions(box(0, 50, 100, 20), text="abc")]
+    assert count(texts, []).present == 3
+
+
+def test_all_transcriptions_empty() -> None:
+    """A page on which all are empty isn't transcribed: squares are counted."""
+    assert count(regions(LINE, text=""), []).present == count(regions(LINE), []).present == 5
 
 
 def test_bent_text() -> None:

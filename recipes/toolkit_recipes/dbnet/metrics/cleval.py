@@ -24,6 +24,7 @@ from itertools import starmap
 
 import numpy as np
 import shapely
+from attrs import evolve
 from attrs import frozen
 from numpy.typing import NDArray
 
@@ -101,11 +102,12 @@ def count_characters(
     Args:
         regions: the texts, clockwise on the screen from the top left corner of their first letter;
             outlines of more than four corners have as many above the text as below it. A text has
-            as many characters as its transcription; without one, as many as squares fit along it.
+            as many characters as its transcription; without one, and on a page where all are
+            empty, as many as squares fit along it.
         detections: what was found.
         page: how they overlap.
     """
-    centres = _centres(regions)
+    centres = _centres(_transcribed(regions))
     inside = _inside(centres.points, [detection.polygon for detection in detections])
     held = _held(centres.text, inside, len(regions))
     covered = _covered(page)
@@ -121,6 +123,13 @@ def count_characters(
         merges=_beyond_first(stands.sum(axis=0)),
         wrong=sum(_wrong_characters(detections[i].polygon) for i in wrong.tolist()),
     )
+
+
+def _transcribed(regions: Sequence[TextRegion]) -> Sequence[TextRegion]:
+    """The texts, without their transcriptions where none was made: data for detection alone."""
+    if any(region.text for region in regions):
+        return regions
+    return [evolve(region, text=None) for region in regions]
 
 
 def _held(text: NDArray[np.intp], inside: Flags, texts: int) -> NDArray[np.int64]:
