@@ -41,7 +41,8 @@ def content_key(*parts: Any) -> str:
     total = hashlib.sha256()
     # A piece at a time: the texts of a large corpus would be held twice more.
     for piece in json.JSONEncoder(sort_keys=True, ensure_ascii=False).iterencode(parts):
-        total.update(piece.encode("utf-8"))
+        # Half a surrogate pair, as in names that aren't UTF-8, becomes JSON's escape of it.
+        total.update(piece.encode("utf-8", "backslashreplace"))
     return total.hexdigest()
 
 
@@ -52,7 +53,8 @@ def files_fingerprint(folder: Path, patterns: Iterable[str]) -> str:
     for file in found:
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
-        total.update(f"{file.relative_to(folder).as_posix()} {digest}\n".encode())
+        name = os.fsencode(file.relative_to(folder).as_posix())
+        total.update(name + f" {digest}\n".encode())
     return total.hexdigest()
 
 

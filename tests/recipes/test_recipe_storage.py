@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,12 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
     checkpoints.save(Checkpoint(_made(), {}, {}, {"step": 1}))
     with pytest.raises(UsageError, match="another configuration"):
         Checkpoints(tmp_path, content_key("b"), Accelerator()).refuse_others()
+
+
+def test_names_that_arent_utf8_have_keys_and_fingerprints(tmp_path: Path) -> None:
+    """Each its own, also beside the text that it is shown as."""
+    name = os.fsdecode(b"caf\xe9.json")
+    assert len({content_key(name), content_key(r"caf\udce9.json"), content_key("café.json")}) == 3
+    empty = files_fingerprint(tmp_path, ["*.json"])
+    (tmp_path / name).write_text("{}", encoding="utf-8")
+    assert files_fingerprint(tmp_path, ["*.json"]) != empty

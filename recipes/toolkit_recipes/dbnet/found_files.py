@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from pathlib import PurePosixPath
 from typing import Any
 
+from attrs import converters
+from attrs import field
 from attrs import frozen
 
 from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.annotations import Detection
+from toolkit_recipes.dbnet.names import printable
 
 PLACES = 2
 """Decimals of coordinates in UFO json."""
@@ -26,16 +32,16 @@ class FoundPage:
     """What was found on a page.
 
     Args:
-        name: of its image, relative to the folder that was given, with ``/``.
+        name: of its image, relative to the folder that was given, with ``/``; made ``printable``.
         size: height and width of the image.
         detections: surest first.
         problem: why the image couldn't be read.
     """
 
-    name: str
+    name: str = field(converter=printable)
     size: tuple[int, int] = (0, 0)
     detections: tuple[Detection, ...] = ()
-    problem: str | None = None
+    problem: str | None = field(default=None, converter=converters.optional(printable))
 
 
 def as_ufo(pages: Iterable[FoundPage]) -> dict[str, Any]:
@@ -53,12 +59,8 @@ def write_json(pages: Iterable[FoundPage], file: Path) -> None:
         UsageError: it can't be written.
     """
     text = json.dumps(as_ufo(pages), ensure_ascii=False, indent=1) + "\n"
-    partial = file.with_name(file.name + ".partial")
-    try:
+    with _whole("output", file) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        raise UsageError(f"output={file}: can't be written ({error.strerror})") from None
 
 
 def write_icdar_zip(pages: Iterable[FoundPage], file: Path) -> None:
@@ -73,14 +75,12 @@ def write_icdar_zip(pages: Iterable[FoundPage], file: Path) -> None:
     pages = tuple(pages)
     names = icdar_names((page.name for page in pages), file)
     texts = {name: _lines(page, file) for name, page in zip(names, pages, strict=True)}
-    partial = file.with_name(file.name + ".partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, text in texts.items():
-                archive.writestr(name, text)
-        partial.replace(file)
-    except OSError as error:
-        raise UsageError(f"icdar={file}: can't be written ({error.strerror})") from None
+    with (
+        _whole("icdar", file) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name, text in texts.items():
+            archive.writestr(name, text)
 
 
 def icdar_names(pages: Iterable[str], file: Path) -> tuple[str, ...]:
@@ -99,6 +99,20 @@ def icdar_names(pages: Iterable[str], file: Path) -> tuple[str, ...]:
             )
         found[name] = page
     return tuple(found)
+
+
+@contextmanager
+def _whole(key: str, file: Path) -> Iterator[Path]:
+    """Give a file to write in place of another, which it replaces if nothing goes wrong."""
+    partial = file.with_name(file.name + ".partial")
+    try:
+        yield partial
+        partial.replace(file)
+    except OSError as error:
+        raise UsageError(f"{key}={file}: can't be written ({error.strerror})") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _page(page: FoundPage) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ from PIL import Image
 from PIL import UnidentifiedImageError
 
 from toolkit.errors import UsageError
+from toolkit_recipes.dbnet.names import printable
 
 MAX_PIXELS = 120_000_000
 """The largest image that is read; in memory it takes 360 MB."""
@@ -60,7 +61,7 @@ class ImageError(UsageError):
     """An image that can't be used; the message names the file and the reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(printable(f"{path}: {reason}"))
         self.path = path
         self.reason = reason
 

@@ -26,6 +26,7 @@ not_utf8            letters that aren't UTF-8                              repla
 no_usable_entry     a file has entries, none of which is of the format     page skipped
 no_annotation       an image that no file describes                        page skipped
 no_image            texts of an image that isn't there                     page skipped
+several_images      texts of any of several images of a name               page skipped
 annotated_twice     a second file or entry describes an image              second one skipped
 bad_image           empty, no image, too large (see ``images``)            page skipped
 ==================  =====================================================  ========================
@@ -112,6 +113,9 @@ NOT_UTF8 = Rule("not_utf8", "repaired", "letters that are not UTF-8; replaced")
 NO_USABLE_ENTRY = Rule("no_usable_entry", "skipped", "no entry is of the format; page skipped")
 NO_ANNOTATION = Rule("no_annotation", "skipped", "nothing says which texts are here; page skipped")
 NO_IMAGE = Rule("no_image", "skipped", "the image is not there; page skipped")
+SEVERAL_IMAGES = Rule(
+    "several_images", "skipped", "more than one image has the name; page skipped (keep one of them)"
+)
 ANNOTATED_TWICE = Rule(
     "annotated_twice", "skipped", "describes an image that another entry describes; entry skipped"
 )
@@ -135,6 +139,7 @@ RULES = (
     NO_USABLE_ENTRY,
     NO_ANNOTATION,
     NO_IMAGE,
+    SEVERAL_IMAGES,
     ANNOTATED_TWICE,
     BAD_IMAGE,
 )

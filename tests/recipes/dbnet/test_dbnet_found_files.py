@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -79,3 +81,36 @@ def test_a_file_that_cant_be_written_is_named(tmp_path: Path) -> None:
     """The message has the file and the reason."""
     with pytest.raises(UsageError, match=r"missing/x\.json: can't be written"):
         write_json([PAGE], tmp_path / "missing" / "x.json")
+
+
+def test_names_that_arent_utf8_are_written_escaped(tmp_path: Path) -> None:
+    r"""Linux takes any bytes for a name; ``\udce9`` stands for one that is no letter."""
+    name = os.fsdecode(b"caf\xe9.png")
+    pages = [PAGE, FoundPage(name, (10, 10)), FoundPage(f"a/{name}", problem=f"{name}: torn")]
+    write_json(pages[:2], tmp_path / "found.json")
+    written = json.loads((tmp_path / "found.json").read_bytes())["images"]
+    assert list(written) == ["a/b.png", r"caf\udce9.png"]
+    assert as_ufo(pages)["images"][r"a/caf\udce9.png"]["error"] == r"caf\udce9.png: torn"
+    write_icdar_zip(pages[:2], tmp_path / "submit.zip")
+    with zipfile.ZipFile(tmp_path / "submit.zip") as archive:
+        assert archive.namelist() == ["res_b.txt", r"res_caf\udce9.txt"]
+
+
+def test_a_name_that_was_escaped_is_found_again(tmp_path: Path) -> None:
+    """What is found on such a page can be learned from, and problems with it be written."""
+    image = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.new("RGB", (80, 100)).save(image)
+    Image.new("RGB", (80, 100)).save(tmp_path / os.fsdecode(b"\xff.png"))
+    write_json([FoundPage(image.name, (100, 80), PAGE.detections)], tmp_path / "found.json")
+    pages = read_pages(tmp_path)
+    assert [(page.name, page.image) for page in pages.pages] == [(r"caf\udce9.png", image)]
+    (problem,) = pages.problems
+    assert str(problem).encode().endswith(rb"\udcff.png")
+
+
+def test_nothing_is_left_of_a_file_that_couldnt_be_written(tmp_path: Path) -> None:
+    """What stands in its place stays as it was."""
+    (tmp_path / "found.json").mkdir()
+    with pytest.raises(UsageError, match=r"output=.*found\.json: can't be written"):
+        write_json([PAGE], tmp_path / "found.json")
+    assert [file.name for file in tmp_path.iterdir()] == ["found.json"]

@@ -19,6 +19,7 @@ from toolkit_recipes.dbnet.images import Header
 from toolkit_recipes.dbnet.images import ImageError
 from toolkit_recipes.dbnet.images import load_image
 from toolkit_recipes.dbnet.images import read_header
+from toolkit_recipes.dbnet.names import printable
 from toolkit_recipes.dbnet.readers.entries import BadEntry
 from toolkit_recipes.dbnet.readers.entries import Entry
 from toolkit_recipes.dbnet.readers.entries import FormatKey
@@ -87,7 +88,7 @@ class PageSet:
         regions = [region for page in self.pages for region in page.regions]
         return {
             "format": self.format,
-            "annotations": str(self.annotations),
+            "annotations": printable(str(self.annotations)),
             "exif": str(self.exif).lower(),
             "pages": len(self.pages),
             "pages_turned_by_exif": sum(page.header.turned for page in self.pages),
@@ -153,7 +154,7 @@ class _Reader:
 
     def _count(self, rule: Rule, place: str) -> None:
         self._counts[rule] = self._counts.get(rule, 0) + 1
-        self._firsts.setdefault(rule, place)
+        self._firsts.setdefault(rule, printable(place))
 
     def _sheets(self) -> Iterable[tuple[Path, Sheet]]:
         for file, known in self._source.annotations:
@@ -167,14 +168,17 @@ class _Reader:
                 raise UsageError(f"{file}: {error}") from None
 
     def _image_of(self, file: Path, sheet: Sheet) -> Path | None:
-        image = self._index.find(sheet.image, file)
-        if image is None:
+        images = self._index.find(sheet.image, file)
+        if not images:
             self._count(rules.NO_IMAGE, f"{file}: {sheet.image}")
-        elif image in self._described:
-            self._count(rules.ANNOTATED_TWICE, f"{file}: {image}")
+        elif len(images) > 1:
+            several = " or ".join(map(str, images))
+            self._count(rules.SEVERAL_IMAGES, f"{file}: {sheet.image} is {several}")
+        elif images[0] in self._described:
+            self._count(rules.ANNOTATED_TWICE, f"{file}: {images[0]}")
         else:
-            self._described.add(image)
-            return image
+            self._described.add(images[0])
+            return images[0]
         return None
 
     def _page(self, image: Path, name: Path, file: Path, sheet: Sheet) -> StoredPage | None:
@@ -189,7 +193,7 @@ class _Reader:
             return None
         found = (self._region(entry, file, header) for entry in usable)
         regions = tuple(region for region in found if region is not None)
-        return StoredPage(name.as_posix(), image, regions, header, self._exif)
+        return StoredPage(printable(name.as_posix()), image, regions, header, self._exif)
 
     def _usable(self, file: Path, entries: Sequence[Entry | BadEntry]) -> list[Entry]:
         usable = []
