@@ -55,6 +55,8 @@ class _Active:
     run: Run
     backends: Backends = field(factory=dict, repr=False)
     """Whom this process tells about it, with options as they were given, secrets and all."""
+    project: str | None = None
+    """What it belongs to, and its children unless they say otherwise."""
 
 
 _ACTIVE: ContextVar[tuple[_Active, ...]] = ContextVar("toolkit_active_runs", default=())
@@ -62,8 +64,18 @@ _ACTIVE: ContextVar[tuple[_Active, ...]] = ContextVar("toolkit_active_runs", def
 
 def active_run() -> Run | None:
     """The innermost run started and not yet ended in this thread."""
-    runs = [active.run for active in _ACTIVE.get() if not active.run.is_over]
-    return runs[-1] if runs else None
+    active = _active()
+    return active.run if active else None
+
+
+def _active_project() -> str | None:
+    active = _active()
+    return active.project if active else None
+
+
+def _active() -> _Active | None:
+    living = [active for active in _ACTIVE.get() if not active.run.is_over]
+    return living[-1] if living else None
 
 
 def end_run(status: Status = "FINISHED") -> None:
@@ -92,7 +104,8 @@ def start_run(
 
     Args:
         run_id: resume this run.
-        project: what the run belongs to; a command line or environment that chose one wins.
+        project: what the run belongs to; a command line or environment that chose one wins. A child
+            belongs where its active parent does, if not given.
         name: what to call it; likewise.
         group: runs to compare with; likewise.
         tags: labels, or keys and texts.
@@ -117,6 +130,7 @@ def start_run(
     if is_silent(environ):
         return _activate(_Active(Run(_silent_id(environ), None, lambda status: None)))
     labels, texts = _split_tags(tags)
+    project = project or _active_project()
     said = Described(time.time(), project, name, group, labels, notes, _backends(backend))
     if environ.get("TOOLKIT_RUN") and not parent and run_id is None and parent_run_id is None:
         run = _join(RunDir(Path(environ["TOOLKIT_RUN"])), said)
@@ -147,7 +161,7 @@ def _join(run_dir: RunDir, said: Described) -> Run:
 
     run = Run(run_dir.path.name, recorder, leave)
     run.describe(masked(said, recorder.redactor))
-    return _activate(_Active(run))
+    return _activate(_Active(run, project=run_dir.info().project or said.project))
 
 
 def _own(
@@ -170,7 +184,7 @@ def _own(
     run = Run(run_dir.path.name, recorder, owner.finish)
     run.describe(masked(said, recorder.redactor))
     owner.start()
-    return _activate(_Active(run, chosen))
+    return _activate(_Active(run, chosen, run_dir.info().project or said.project))
 
 
 def new_info(

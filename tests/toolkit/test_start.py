@@ -14,6 +14,7 @@ from tests.commands import of_kind
 from tests.commands import status
 from tests.waiting import LIMIT
 from tests.waiting import wait_until
+from toolkit import recorded
 from toolkit import rundir
 from toolkit.events import ConfusionMatrix
 from toolkit.events import Described
@@ -112,6 +113,25 @@ def test_children(bench: Bench, is_tracked: bool) -> None:
     assert [list(event.values) for event in of_kind(inner, Metrics)] == [["a"]]
     assert [list(event.values) for event in of_kind(outer, Metrics)] == [["b"]]
     assert (status(outer), status(inner)) == ("FINISHED", "FINISHED")
+
+
+@pytest.mark.parametrize(
+    ("options", "projects"),
+    [([], ["receipts", "receipts", "others"]), (["--project", "mine"], ["mine", "mine", "others"])],
+)
+def test_children_belong_where_their_parent_does(
+    bench: Bench, options: list[str], projects: list[str]
+) -> None:
+    """Unless they say otherwise; also where the command line chose the parent's project."""
+    code = (
+        "import toolkit\nwith toolkit.start_run(project='receipts', name='0'):\n"
+        " with toolkit.start_run(nested=True, name='1'): pass\n"
+        " with toolkit.start_run(nested=True, name='2', project='others'): pass\n"
+    )
+    done = bench.track(code, *options)
+    assert done.returncode == 0, done.stderr
+    infos = [recorded.overview(run).info for run in rundir.all_runs(bench.runs)]
+    assert [info.project for info in sorted(infos, key=lambda i: i.display_name)] == projects
 
 
 def test_track_inside_a_run_is_a_child(bench: Bench) -> None:
