@@ -4,12 +4,13 @@ What is done with a file that isn't an ordinary RGB image:
 
 - gray, palette, 1 bit, CMYK, YCbCr: converted;
 - transparent: laid on white paper, so that black text on transparency stays;
-- 16 bits a channel: scaled to 8 bits, 65535 being white;
+- 16 bits a channel: scaled to 8 bits, 65535 being white; in JPEG 2000 also 10 or 12 bits;
 - turned by its EXIF: turned as viewers show it, unless ``exif`` is off; EXIF that can't be read
   counts as none, as it does for viewers. A TIFF is always turned as it says;
 - several frames or pages: the first one;
-- empty, not an image, cut off, numbers of 32 bits, more than ``MAX_PIXELS`` pixels, EXIF behind the
-  pixels that turns the image: refused with an :class:`ImageError`.
+- empty, not an image, cut off, numbers of 32 bits, more than 8 bits a channel in JPEG 2000 that
+  isn't gray, RGB or RGBA at full size, more than ``MAX_PIXELS`` pixels, EXIF behind the pixels that
+  turns the image: refused with an :class:`ImageError`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from PIL import Image
 from PIL import UnidentifiedImageError
 
 from toolkit.errors import UsageError
+from toolkit_recipes.dbnet.jpeg2000 import in_8_bits
 from toolkit_recipes.dbnet.names import printable
 
 MAX_PIXELS = 120_000_000
@@ -105,9 +107,10 @@ def load_image(path: Path, *, exif: bool = True) -> NDArray[np.uint8]:
         image.load()
         if exif and _orientation(image) != orientation:
             raise ImageError(path, "its EXIF stands behind its pixels; save it anew")
+        loaded = in_8_bits(image, path.read_bytes()) if image.format == "JPEG2000" else image
         if exif and orientation != _UPRIGHT:
-            return _rgb(path, image.transpose(_TO_UPRIGHT[orientation]))
-        return _rgb(path, image)
+            return _rgb(path, loaded.transpose(_TO_UPRIGHT[orientation]))
+        return _rgb(path, loaded)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck
@@ -158,6 +159,42 @@ def test_sixteen_bits_are_scaled(tmp_path: Path, suffix: str) -> None:
     loaded = load_image(path)
     assert loaded[0, :, 0].tolist() == [0, 1, 128, 254, 255]
     assert (loaded == loaded[..., :1]).all()
+
+
+def jpeg2000(path: Path, values: np.ndarray, bits: int) -> Path:
+    """Write colours of so many bits, given in blue, green and red.
+
+    OpenCV knows 16 bits only. Colours are stored around 0, so that others are moved to the middle.
+    """
+    middle = (values.astype(np.int64) + (1 << 15) - (1 << (bits - 1))).astype(np.uint16)
+    assert cv2.imwrite(str(path), middle)
+    content = bytearray(path.read_bytes())
+    for channel in range(values.shape[2]):
+        content[content.index(b"\xff\x4f\xff\x51") + 42 + 3 * channel] = bits - 1
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("bits", [16, 12, 10])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_jpeg2000_of_many_bits_is_scaled(tmp_path: Path, bits: int, channels: int) -> None:
+    """White stays white and ink dark, each colour in its place."""
+    largest = (1 << bits) - 1
+    values = np.full((40, 60, channels), largest, dtype=np.uint16)
+    values[20:, :, :3] = [largest // 20, largest // 5, largest // 2]
+    loaded = load_image(jpeg2000(tmp_path / "page.jp2", values, bits))
+    assert (loaded[:20] == 255).all()
+    assert np.abs(loaded[20:].astype(int) - [127, 51, 13]).max() <= 1
+
+
+def test_jpeg2000_that_nobody_reads_is_refused(tmp_path: Path) -> None:
+    """Colours of different numbers of bits; the advice is another kind of file."""
+    path = tmp_path / "page.jp2"
+    jpeg2000(path, np.full((40, 60, 3), 65535, dtype=np.uint16), 16)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\xff\x4f\xff\x51") + 42] = 12 - 1
+    path.write_bytes(content)
+    assert "save it as PNG or TIFF" in refusal(path)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
