@@ -27,13 +27,13 @@ from toolkit_recipes.dbnet.losses import DBLoss
 from toolkit_recipes.dbnet.model_files import ARTIFACTS
 from toolkit_recipes.dbnet.model_files import SavedNetwork
 from toolkit_recipes.dbnet.model_files import load_network
-from toolkit_recipes.dbnet.readers.pages import read_pages
-from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
+from toolkit_recipes.dbnet.recording import log_problems
 from toolkit_recipes.dbnet.tuning import SWEPT
 from toolkit_recipes.dbnet.tuning import StoredMap
 from toolkit_recipes.dbnet.tuning import Trial
 from toolkit_recipes.dbnet.tuning import TuneConfig
 from toolkit_recipes.dbnet.tuning import as_columns
+from toolkit_recipes.dbnet.tuning import find_tuning_pages
 from toolkit_recipes.dbnet.tuning import name_of
 from toolkit_recipes.dbnet.tuning import plot_recall_and_precision
 from toolkit_recipes.dbnet.tuning import settings
@@ -42,9 +42,6 @@ from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.model_source import model_folder
 
-SYNTHETIC_SEED = 1_000_003
-"""Of receipts that no training with a usual seed has seen."""
-
 
 def main(config: TuneConfig) -> None:
     """Ask the network about every page once, then try the settings."""
@@ -52,7 +49,7 @@ def main(config: TuneConfig) -> None:
         raise UsageError("model is missing; give model=FOLDER of a saved network, or model=RUN")
     with model_folder(config.model, ARTIFACTS) as folder:
         saved = load_network(folder)
-    pages = _pages(config, saved)
+    pages = find_tuning_pages(config, saved.config)
     own, ratio = saved.config.postprocess, saved.config.targets.shrink_ratio
     iou = saved.config.evaluation.iou
     tried = list(settings(config, own))
@@ -63,8 +60,9 @@ def main(config: TuneConfig) -> None:
         tempfile.TemporaryDirectory() as cache,
         toolkit.start_run(project="ocr-receipt-detection", tags=["dbnet", "tuning"]) as run,
     ):
-        run.log_params(as_dict(config) | {"baseline": as_dict(own)})
-        maps = _maps(saved, pages, accelerator, reporter, config.workers, Path(cache))
+        run.log_params(as_dict(config) | {"baseline": as_dict(own), "found": dict(pages.counts)})
+        log_problems(run, reporter, pages.problems)
+        maps = _maps(saved, pages.sources, accelerator, reporter, config.workers, Path(cache))
         trials: list[Trial] = []
         for setting in reporter.track(tried, "settings"):
             name = "baseline" if not trials else name_of(setting)
@@ -83,13 +81,6 @@ def main(config: TuneConfig) -> None:
                 summary[f"{label}/{name}"] = trial.figures[name]
         run.log_summary(summary)
         reporter.table(f"Best of {len(trials)} settings by {config.metric}", summary)
-
-
-def _pages(config: TuneConfig, saved: SavedNetwork) -> Sequence[PageSource]:
-    if config.data is None:
-        return synthetic_pages(saved.config.synthetic, SYNTHETIC_SEED, 0, config.pages)
-    exif = saved.config.data.exif if config.exif is None else config.exif
-    return read_pages(Path(config.data).expanduser(), config.format, exif=exif).pages
 
 
 def _maps(
@@ -112,7 +103,9 @@ def _maps(
             reporter.say(f"counts for nothing: {problem}")
         if not read.problems:
             file = cache / f"{len(maps)}.npy"
-            maps.append(StoredMap.store(file, read.prob, read.page.regions, read.page.page_size))
+            page = read.page
+            stored = StoredMap.store(file, read.prob, page.regions, page.page_size, page.scale)
+            maps.append(stored)
     if not maps:
         raise none_readable("pages", problems)
     return maps

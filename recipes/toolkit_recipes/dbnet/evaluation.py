@@ -139,8 +139,8 @@ class Evaluator:
 
     def detections(self, read: ReadPage) -> list[Detection]:
         """Find the texts of a page, in coordinates of the page as it was."""
-        ratio = self.config.targets.shrink_ratio
-        return find_texts(read.prob, self.config.postprocess, ratio, read.page.page_size)
+        ratio, page = self.config.targets.shrink_ratio, read.page
+        return find_texts(read.prob, self.config.postprocess, ratio, page.page_size, page.scale)
 
     @torch.no_grad()
     def _read(self, network: DBNet, batch: EvaluationBatch) -> ReadPage:

@@ -60,7 +60,11 @@ class _Rectangles:
 
 
 def find_texts(
-    prob: Map, config: PostprocessConfig, shrink_ratio: float, size: tuple[int, int]
+    prob: Map,
+    config: PostprocessConfig,
+    shrink_ratio: float,
+    size: tuple[int, int],
+    scale: tuple[float, float] | None = None,
 ) -> list[Detection]:
     """Find the texts of a page.
 
@@ -73,6 +77,8 @@ def find_texts(
         config: thresholds, shape and limits; sizes are in pixels of the map.
         shrink_ratio: r of the targets that the network learned from.
         size: height and width of the page.
+        scale: what x and y of the page were multiplied by to be those of the map; if not given,
+            what makes the map as large as the page.
 
     Returns:
         The texts in coordinates of the page and cut to it, surest first.
@@ -81,22 +87,21 @@ def find_texts(
     if not prob.size:
         return []
     likely = (prob >= np.float32(config.thresh)).view(np.uint8)
-    page = _Page(prob.shape, size)
+    page = _Page(size, scale or (prob.shape[1] / size[1], prob.shape[0] / size[0]))
     find = _quads if config.shape == "quad" else _polygons
     return find(prob, likely, config, shrink_ratio, page)
 
 
 @frozen
 class _Page:
-    """Height and width of a map, and of the page that it is of."""
+    """Height and width of a page, and what x and y of it are multiplied by on the map."""
 
-    map_size: tuple[int, ...]
     size: tuple[int, int]
+    scale: tuple[float, float]
 
     def place(self, outlines: Floats) -> Floats:
         """Move corners [..., 2] from the map, pixel centres on whole numbers, to the page."""
-        (map_height, map_width), (height, width) = self.map_size, self.size
-        return (outlines + 0.5) * (width / map_width, height / map_height)
+        return (outlines + 0.5) / self.scale
 
 
 def _contours(likely: Bits) -> list[Contour]:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Literal
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
+from attrs import define
 from attrs import evolve
 from attrs import frozen
 from attrs import validators
 from PIL import Image
 
+from toolkit import signals
 from toolkit.errors import UsageError
 from toolkit_recipes.config import option
 from toolkit_recipes.dbnet.annotations import LoadedPage
@@ -22,14 +30,22 @@ from toolkit_recipes.dbnet.dataset import image_batch
 from toolkit_recipes.dbnet.dataset import normalised
 from toolkit_recipes.dbnet.found_files import FoundPage
 from toolkit_recipes.dbnet.found_files import icdar_names
+from toolkit_recipes.dbnet.found_files import write_icdar_zip
+from toolkit_recipes.dbnet.found_files import write_json
 from toolkit_recipes.dbnet.images import SUFFIXES
+from toolkit_recipes.dbnet.images import ImageError
+from toolkit_recipes.dbnet.images import load_image
 from toolkit_recipes.dbnet.model_files import SavedNetwork
 from toolkit_recipes.dbnet.pictures import draw_page
 from toolkit_recipes.dbnet.postprocess import find_texts
 from toolkit_recipes.dbnet.presets import PostprocessConfig
+from toolkit_recipes.dbnet.readers.layout import files_below
+
+T = TypeVar("T")
 
 _PART = validators.optional(validators.and_(validators.ge(0), validators.le(1)))
 _NOT_NEGATIVE = validators.optional(validators.ge(0))
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @frozen
@@ -106,23 +122,56 @@ class Finder:
             prob = self.saved.network.probability(images)[0].float().cpu().numpy()
         height, width = fitted.size
         ratio = self.saved.config.targets.shrink_ratio
-        found = find_texts(prob[:height, :width], self.postprocess, ratio, fitted.page_size)
+        found = find_texts(
+            prob[:height, :width], self.postprocess, ratio, fitted.page_size, fitted.scale
+        )
         return FoundPage(page.name, fitted.page_size, tuple(found))
 
 
+@define
+class Interruption:
+    """Whether somebody asked to stop."""
+
+    signal: int | None = None
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Remember the signal; what is being done is done to its end."""
+        self.signal = number
+
+    def until_noted(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items for as long as nobody asks to stop."""
+        for item in items:
+            if self.signal is not None:
+                return
+            yield item
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Take signals that would end the program as notes."""
+    interruption = Interruption()
+    with signals.handled(_ENDING, interruption.note):
+        yield interruption
+
+
 def images_of(path: Path) -> list[tuple[str, Path]]:
-    """Return names and files of the images in a folder and those below it, or of one image.
+    """Return names and files of the images in a folder and those below it, or of one file.
+
+    Hidden files and folders are left out, as they are where training reads pages.
 
     Raises:
         UsageError: there is none.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return [(path.name, path)]
-    if not path.is_dir():
-        raise UsageError(f"input={path}: no such file or folder")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not os.path.isdir(path):
+        raise UsageError(f"input={path}: {_why_not(path)}")
+    found = sorted(file for file in files_below(path) if _is_image(file))
     if not found:
-        raise UsageError(f"input={path}: no images; looked for {', '.join(sorted(SUFFIXES))}")
+        raise UsageError(
+            f"input={path}: no images; looked for {', '.join(sorted(SUFFIXES))}, without hidden "
+            "files and folders"
+        )
     return [(file.relative_to(path).as_posix(), file) for file in found]
 
 
@@ -148,6 +197,40 @@ def check_outputs(config: PredictConfig, files: Sequence[tuple[str, Path]]) -> N
         _check_drawn(Path(config.drawn).expanduser(), Path(config.input).expanduser())
 
 
+def find_in(name: str, file: Path, finder: Finder, *, exif: bool, drawn: Path | None) -> FoundPage:
+    """Return what is found on the image of a file, or why it can't be read.
+
+    Args:
+        name: of the image.
+        file: where it is.
+        finder: finds texts.
+        exif: whether to turn the image as its EXIF says.
+        drawn: folder for the page with outlines; None: it isn't drawn.
+
+    Raises:
+        UsageError: the drawing can't be written.
+    """
+    try:
+        page = LoadedPage(name, load_image(file, exif=exif), ())
+    except ImageError as error:
+        return FoundPage(name, problem=str(error))
+    found = finder.find(page)
+    if drawn is not None:
+        draw(page, found, drawn)
+    return found
+
+
+def write_found(pages: Sequence[FoundPage], config: PredictConfig) -> None:
+    """Write the files that the configuration asks for.
+
+    Raises:
+        UsageError: one can't be written.
+    """
+    write_json(pages, Path(config.output).expanduser())
+    if config.icdar is not None:
+        write_icdar_zip(pages, Path(config.icdar).expanduser())
+
+
 def draw(page: LoadedPage, found: FoundPage, folder: Path) -> None:
     """Write a page with outlines into a folder, as PNG: ``a.jpg`` becomes ``a.jpg.png``.
 
@@ -164,6 +247,21 @@ def draw(page: LoadedPage, found: FoundPage, folder: Path) -> None:
         raise UsageError(f"drawn={folder}: {file} can't be written ({reason})") from None
 
 
+def _is_image(file: Path) -> bool:
+    """Whether it is named like an image and isn't a pipe or the like; broken links count."""
+    return file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())
+
+
+def _why_not(path: Path) -> str:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return "no such file or folder"
+    except OSError as error:
+        return f"can't be read ({error.strerror})"
+    return "neither a file nor a folder"
+
+
 def _check_file(key: str, given: str, images: set[Path]) -> Path:
     file = Path(given).expanduser()
     if os.path.isdir(file):
@@ -172,6 +270,12 @@ def _check_file(key: str, given: str, images: set[Path]) -> Path:
         raise UsageError(f"{key}={file}: no such folder to write into; make it first")
     if file.resolve() in images:
         raise UsageError(f"{key}={file}: would replace an image of input; give another file")
+    try:
+        os.lstat(f"{file}.partial")
+    except FileNotFoundError:
+        return file
+    except OSError as error:  # a name too long, which else shows when all is found
+        raise UsageError(f"{key}={file}: can't be written ({error.strerror})") from None
     return file
 
 

@@ -21,6 +21,14 @@ SHOWN = ("hmean", "recall", "precision", "cleval_hmean", "loss")
 """Figures of a validation that are printed."""
 
 
+def log_problems(run: Run, reporter: Reporter, problems: Sequence[str]) -> None:
+    """Say what was wrong with data and what was done about it, and keep it with the run."""
+    for problem in problems:
+        reporter.say(problem)
+    if problems:
+        run.log_text("\n".join(problems) + "\n", "data_problems.txt")
+
+
 class Recording:
     """Tells the run and the person in front of the terminal how training goes.
 
@@ -62,10 +70,7 @@ class Recording:
             "pages to test on": len(pages.test),
         }
         self._reporter.table("Setting", counts | dict(setting))
-        for problem in pages.problems:
-            self._reporter.say(problem)
-        if pages.problems:
-            self._run.log_text("\n".join(pages.problems) + "\n", "data_problems.txt")
+        log_problems(self._run, self._reporter, pages.problems)
 
     def resume_timing(self) -> None:
         """Leave the time that has gone by since the last step out of the speed."""

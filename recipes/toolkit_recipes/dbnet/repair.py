@@ -20,7 +20,7 @@ no_area             less than a square pixel, on the page                  text 
 clipped             reaches over the edge of the page                      cut off at the edge
 mostly_outside      over half of it, or of its largest piece, is outside   don't care: part inside
 outside             wholly outside the page                                text skipped
-larger_than_page    covers 9/10 of the page and reaches over its edge      text skipped
+larger_than_page    covers 9/10 of the page, over 1/4 of it is outside     don't care: part inside
 bad_entry           a line or entry isn't of the format                    text skipped
 not_utf8            letters that aren't UTF-8                              replaced by U+FFFD
 no_usable_entry     a file has entries, none of which is of the format     page skipped
@@ -64,6 +64,8 @@ MAIN_PART = 0.9
 """Share of the area from which a part stands for the whole."""
 LEAST_INSIDE = 0.5
 """Share of a text that must be on the page for it to be learned."""
+LEAST_INSIDE_OF_COVERING = 0.75
+"""The same of a text that covers the page: one whose margin reaches over the edge is learned."""
 
 _SLIVER = 1e-9
 
@@ -106,7 +108,10 @@ OUTSIDE = Rule(
     "wholly outside the page; text skipped (was the image made smaller, or turned?)",
 )
 LARGER_THAN_PAGE = Rule(
-    "larger_than_page", "skipped", "covers the page and reaches over its edge; text skipped"
+    "larger_than_page",
+    "ignored",
+    "covers the page, and over a quarter of it is outside; the page is don't care (was the image "
+    "made smaller?)",
 )
 BAD_ENTRY = Rule("bad_entry", "skipped", "not as the format has it; text skipped")
 NOT_UTF8 = Rule("not_utf8", "repaired", "letters that are not UTF-8; replaced")
@@ -214,8 +219,7 @@ def _without_wild_points(polygon: Polygon, _size: Size) -> _Step:
 
 
 def _usable(points: Polygon) -> NDArray[np.bool_]:
-    usable: NDArray[np.bool_] = (np.abs(points) <= FARTHEST).all(axis=1)
-    return usable
+    return np.asarray((np.abs(points) <= FARTHEST).all(axis=1))
 
 
 def _without_repeats(polygon: Polygon, _size: Size) -> _Step:
@@ -259,11 +263,12 @@ def _on_page(polygon: Polygon, size: Size) -> _Step:
     parts = _parts(shape.intersection(shapely.box(0, 0, *size)))
     if not parts:
         return None, OUTSIDE
-    if sum(map(area, parts)) >= MAIN_PART * size[0] * size[1]:
-        return None, LARGER_THAN_PAGE
     main = max(parts, key=area)
-    if area(main) < LEAST_INSIDE * shape.area:
-        return _within(_hull(np.concatenate(parts)), size), MOSTLY_OUTSIDE
+    covers = sum(map(area, parts)) >= MAIN_PART * size[0] * size[1]
+    least = LEAST_INSIDE_OF_COVERING if covers else LEAST_INSIDE
+    if area(main) < least * shape.area:
+        rule = LARGER_THAN_PAGE if covers else MOSTLY_OUTSIDE
+        return _within(_hull(np.concatenate(parts)), size), rule
     return _clamped(polygon, main, size), CLIPPED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +18,22 @@ from numpy.typing import NDArray
 
 from toolkit.errors import UsageError
 from toolkit_recipes.config import option
+from toolkit_recipes.dbnet.annotations import PageSource
 from toolkit_recipes.dbnet.annotations import TextRegion
 from toolkit_recipes.dbnet.metrics.report import Tally
 from toolkit_recipes.dbnet.metrics.report import figures
 from toolkit_recipes.dbnet.metrics.report import tally
 from toolkit_recipes.dbnet.postprocess import find_texts
+from toolkit_recipes.dbnet.presets import DbnetConfig
 from toolkit_recipes.dbnet.presets import PostprocessConfig
+from toolkit_recipes.dbnet.readers.pages import read_pages
+from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SYNTHETIC_SEED = 1_000_003
+"""Of receipts that no training with a usual seed has seen."""
 SWEPT = ("thresh", "box_thresh", "unclip", "min_size")
 """Settings that are tried, in the order of their names."""
 _EACH_PART = validators.deep_iterable(validators.and_(validators.ge(0), validators.le(1)))
@@ -68,12 +75,43 @@ class TuneConfig:
 
 
 @frozen(eq=False)
+class TuningPages:
+    """Pages to tune on, how much there is of everything, and what was wrong with their folder."""
+
+    sources: Sequence[PageSource]
+    counts: Mapping[str, str | float]
+    problems: Sequence[str] = ()
+
+
+def find_tuning_pages(config: TuneConfig, trained: DbnetConfig) -> TuningPages:
+    """Read the pages to tune on, or generate receipts that no training with a usual seed has seen.
+
+    Raises:
+        UsageError: the folder is no data set, or no text on its pages counts.
+    """
+    if config.data is None:
+        made = synthetic_pages(trained.synthetic, SYNTHETIC_SEED, 0, config.pages)
+        return TuningPages(made, {"pages": len(made)})
+    exif = trained.data.exif if config.exif is None else config.exif
+    read = read_pages(Path(config.data).expanduser(), config.format, exif=exif)
+    if not any(not region.ignore for page in read.pages for region in page.regions):
+        raise UsageError(
+            f"data={config.data}: its pages hold no text that counts (all are don't care, or there "
+            "is none), so no setting can be measured on them; give a folder with annotated texts"
+        )
+    problems = [f"{config.data}: {problem}" for problem in read.problems]
+    return TuningPages(read.pages, read.summary(), problems)
+
+
+@frozen(eq=False)
 class StoredMap:
     """A page's probability map on disk, and what it is judged by."""
 
     file: Path
     regions: tuple[TextRegion, ...]
     page_size: tuple[int, int]
+    scale: tuple[float, float]
+    """What x and y of the page are multiplied by on the map."""
 
     @classmethod
     def store(
@@ -82,10 +120,11 @@ class StoredMap:
         prob: NDArray[np.float32],
         regions: tuple[TextRegion, ...],
         page_size: tuple[int, int],
+        scale: tuple[float, float],
     ) -> StoredMap:
         """Write a map [h, w] to a file of its own."""
         np.save(file, prob)
-        return cls(file, regions, page_size)
+        return cls(file, regions, page_size, scale)
 
     def load(self) -> NDArray[np.float32]:
         """Read the map [h, w]."""
@@ -135,7 +174,7 @@ def try_setting(
     """
     total = Tally()
     for page in maps:
-        found = find_texts(page.load(), setting, shrink_ratio, page.page_size)
+        found = find_texts(page.load(), setting, shrink_ratio, page.page_size, page.scale)
         total += tally(page.regions, found, iou)
     return figures(total)
 

@@ -25,7 +25,9 @@ from tests.recipes.dbnet.evaluation_data import sroie_pages
 from tests.recipes.dbnet.evaluation_data import turned_box
 from tests.recipes.dbnet.kernels import kernels
 from toolkit_recipes.dbnet.annotations import Detection
+from toolkit_recipes.dbnet.annotations import LoadedPage
 from toolkit_recipes.dbnet.annotations import TextRegion
+from toolkit_recipes.dbnet.augmentation import fit
 from toolkit_recipes.dbnet.metrics.iou import IouCounts
 from toolkit_recipes.dbnet.metrics.iou import count
 from toolkit_recipes.dbnet.polygons import area
@@ -357,6 +359,18 @@ def test_mapping(shape: Shape) -> None:
     config = evolve(PostprocessConfig(), shape=shape)
     (large,) = find_texts(prob, config, 0.6, (200 * 300, 300 * 500))
     np.testing.assert_allclose(large.polygon, small.polygon * (500, 300), rtol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(2000, 1500), (4000, 3000), (2559, 1900)])
+def test_photographs_are_mapped_back_by_their_own_scale(size: tuple[int, int]) -> None:
+    """Rows that fill no block when a photograph is made smaller don't move what is below."""
+    height, width = size
+    text = TextRegion(box(width / 2, height * 0.9, width / 3, height / 50))
+    fitted = fit(LoadedPage("page", np.zeros((height, width, 3), np.uint8), (text,)), 640)
+    prob = perfect_map([region.polygon for region in fitted.regions], 0.6, fitted.size)
+    (on_map,) = found(prob, 0.6)
+    (on_page,) = find_texts(prob, PostprocessConfig(), 0.6, size, fitted.scale)
+    np.testing.assert_allclose(on_page.polygon, on_map.polygon / fitted.scale)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

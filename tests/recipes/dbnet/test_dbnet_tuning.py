@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attrs import evolve
+from PIL import Image
 
 from toolkit.errors import UsageError
 from toolkit_recipes.dbnet.annotations import TextRegion
+from toolkit_recipes.dbnet.presets import DbnetConfig
 from toolkit_recipes.dbnet.presets import PostprocessConfig
 from toolkit_recipes.dbnet.tuning import SWEPT
 from toolkit_recipes.dbnet.tuning import StoredMap
 from toolkit_recipes.dbnet.tuning import Trial
 from toolkit_recipes.dbnet.tuning import TuneConfig
 from toolkit_recipes.dbnet.tuning import as_columns
+from toolkit_recipes.dbnet.tuning import find_tuning_pages
 from toolkit_recipes.dbnet.tuning import plot_recall_and_precision
 from toolkit_recipes.dbnet.tuning import settings
 from toolkit_recipes.dbnet.tuning import try_setting
@@ -50,6 +53,28 @@ def test_nothing_to_try_is_refused() -> None:
         list(settings(TuneConfig(thresh=()), TRAINED))
 
 
+def test_problems_of_pages_are_told(tmp_path: Path) -> None:
+    """A bad line is named with its file, and how many pages and texts there are is known."""
+    write_page(tmp_path, ["10,10,50,10,50,20,10,20,A", "1,2,3"])
+    found = find_tuning_pages(TuneConfig(data=str(tmp_path)), DbnetConfig())
+    assert (found.counts["pages"], found.counts["texts"]) == (1, 1)
+    (problem,) = found.problems
+    assert "gt_1.txt, line 2" in problem
+
+
+def test_pages_that_measure_nothing_are_refused(tmp_path: Path) -> None:
+    """Where all texts are don't care, no setting is better than another."""
+    write_page(tmp_path, ["10,10,50,10,50,20,10,20,###"])
+    with pytest.raises(UsageError, match="no text that counts"):
+        find_tuning_pages(TuneConfig(data=str(tmp_path)), DbnetConfig())
+
+
+def write_page(folder: Path, lines: list[str]) -> None:
+    """Write a page as ICDAR 2015 does."""
+    Image.new("RGB", (64, 64)).save(folder / "1.png")
+    (folder / "gt_1.txt").write_text("\n".join(lines), encoding="utf-8")
+
+
 def _page(folder: Path) -> StoredMap:
     """A page with a sure text and a doubtful one."""
     prob = np.zeros((64, 64), np.float32)
@@ -59,7 +84,7 @@ def _page(folder: Path) -> StoredMap:
     kernel = np.array([(10, 0), (50, 0), (50, 4), (10, 4)])
     grown = [margin + kernel + (0, y) for y in (10.5, 40.5)]
     regions = tuple(TextRegion(polygon) for polygon in grown)
-    return StoredMap.store(folder / "0.npy", prob, regions, (64, 64))
+    return StoredMap.store(folder / "0.npy", prob, regions, (64, 64), (1.0, 1.0))
 
 
 def test_a_setting_is_measured_on_stored_maps(tmp_path: Path) -> None:

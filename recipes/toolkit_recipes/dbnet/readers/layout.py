@@ -141,7 +141,7 @@ def _of_one_format(path: Path, found: _Found) -> _Found:
         several = ", ".join(f"{key} ({file.parent})" for key, file in examples.items())
         raise UsageError(
             f"{path}: holds annotations of several formats: {several}; "
-            "say which one with data.format, or name a folder with one of them"
+            "say which one with format=, or name a folder with one of them"
         )
     return found
 
