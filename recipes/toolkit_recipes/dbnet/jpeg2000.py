@@ -18,6 +18,8 @@ _COMPONENT = struct.Struct("3B")
 """Bits of a component less one, with 128 for signed numbers, and the steps of its pixels."""
 _BITS_OF_PILLOW = 8
 _BITS_OF_OPENCV = 16
+_PLAIN = [0, 1, 1]
+"""Numbers without sign, one for every pixel."""
 _MODES = frozenset({"RGB", "RGBA"})
 _REFUSAL = "more than 8 bits a colour in JPEG 2000; save it as PNG or TIFF"
 
@@ -35,8 +37,8 @@ def in_8_bits(image: Image.Image, content: bytes) -> Image.Image:
     components = _components(content)
     if image.mode.startswith("I") or max(components)[0] <= _BITS_OF_PILLOW:
         return image
-    (bits, *steps), *others = set(components)
-    if image.mode not in _MODES or others or bits > _BITS_OF_OPENCV or steps != [1, 1]:
+    (bits, *form), *others = set(components)
+    if image.mode not in _MODES or others or bits > _BITS_OF_OPENCV or form != _PLAIN:
         raise ValueError(_REFUSAL)
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
@@ -46,10 +48,11 @@ def in_8_bits(image: Image.Image, content: bytes) -> Image.Image:
     return Image.fromarray(scaled.astype(np.uint8))
 
 
-def _components(content: bytes) -> list[tuple[int, int, int]]:
-    """Bits of each component, beyond 128 where it is signed, and the steps of its pixels."""
+def _components(content: bytes) -> list[tuple[int, int, int, int]]:
+    """Bits of each component, 1 where it is signed, and the steps of its pixels."""
     start = content.index(_SIZE_MARKER) + _COUNT_AT
     (count,) = struct.unpack_from(">H", content, start)
     first = start + struct.calcsize(">H")
     found = content[first : first + count * _COMPONENT.size]
-    return [(bits + 1, across, down) for bits, across, down in _COMPONENT.iter_unpack(found)]
+    parts = _COMPONENT.iter_unpack(found)
+    return [(bits % 128 + 1, bits // 128, across, down) for bits, across, down in parts]

@@ -40,7 +40,7 @@ SOUND = {
     CTW: CTW_POINTS,
     CTW_XML: f"<A><box><segs>{CTW_POINTS}</segs></box></A>",
 }
-LOST = {"bad_entry", "no_area", "outside", "larger_than_page"}
+LOST = {"bad_entry", "no_area", "outside"}
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=8)
 NUMBERS = st.integers(-30, 130).map(str) | st.sampled_from(
     ["nan", "-inf", "1e999", "1e6", "", " 7 ", "x", "0x10", "1_0", "٣", "-0", "3.5", "9" * 400]

@@ -202,12 +202,29 @@ def test_what_is_wholly_outside_is_skipped(shift: Point) -> None:
     assert repair(points, PAGE).polygon is None
 
 
-@pytest.mark.parametrize("over", [1, 1000])
-def test_what_is_larger_than_the_page_is_skipped(over: float) -> None:
-    """No text is larger than the page it is on."""
-    points = [(-over, -over), (200 + over, -over), (200 + over, 100 + over), (-over, 100 + over)]
-    assert keys(points) == ["larger_than_page"]
-    assert repair(points, PAGE).polygon is None
+def around(margin: float, size: tuple[int, int] = PAGE) -> list[Point]:
+    """Return the corners of the page, moved outwards."""
+    right, bottom = size[0] + margin, size[1] + margin
+    return [(-margin, -margin), (right, -margin), (right, bottom), (-margin, bottom)]
+
+
+def test_a_text_that_covers_the_page_and_a_little_more_is_cut_off() -> None:
+    """The only text of a word that was cut out, marked with a margin, stays a text."""
+    crop = (200, 40)
+    repaired = repair(around(1, crop), crop)
+    assert [rule.key for rule in repaired.rules] == ["clipped"]
+    assert repaired.polygon is not None
+    assert repaired.polygon.tolist() == [[0, 0], [200, 0], [200, 40], [0, 40]]
+    assert keys(around(10)) == ["clipped"], "a quarter outside is the most"
+    assert keys(around(11)) == ["larger_than_page"]
+
+
+@pytest.mark.parametrize("over", [20, 1000])
+def test_what_is_larger_than_the_page_is_dont_care(over: float) -> None:
+    """No text is much larger than its page, but the page isn't known to be without text either."""
+    assert keys(around(over)) == ["larger_than_page"]
+    assert repair(around(over), PAGE).ignore
+    assert corners(around(over)) == [[0, 0], [200, 0], [200, 100], [0, 100]]
 
 
 def test_the_table_names_every_rule() -> None:
