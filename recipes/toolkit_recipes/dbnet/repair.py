@@ -22,6 +22,7 @@ mostly_outside      over half of it, or of its largest piece, is outside   don't
 outside             wholly outside the page                                text skipped
 larger_than_page    covers 9/10 of the page, over 1/4 of it is outside     don't care: part inside
 bad_entry           a line or entry isn't of the format                    text skipped
+repeated_id         two texts of a page have one id                        both kept
 not_utf8            letters that aren't UTF-8                              replaced by U+FFFD
 no_usable_entry     a file has entries, none of which is of the format     page skipped
 no_annotation       an image that no file describes                        page skipped
@@ -114,6 +115,7 @@ LARGER_THAN_PAGE = Rule(
     "made smaller?)",
 )
 BAD_ENTRY = Rule("bad_entry", "skipped", "not as the format has it; text skipped")
+REPEATED_ID = Rule("repeated_id", "repaired", "two texts of a page have one id; both kept")
 NOT_UTF8 = Rule("not_utf8", "repaired", "letters that are not UTF-8; replaced")
 NO_USABLE_ENTRY = Rule("no_usable_entry", "skipped", "no entry is of the format; page skipped")
 NO_ANNOTATION = Rule("no_annotation", "skipped", "nothing says which texts are here; page skipped")
@@ -140,6 +142,7 @@ RULES = (
     OUTSIDE,
     LARGER_THAN_PAGE,
     BAD_ENTRY,
+    REPEATED_ID,
     NOT_UTF8,
     NO_USABLE_ENTRY,
     NO_ANNOTATION,

@@ -93,6 +93,18 @@ def test_a_byte_order_mark_is_no_part_of_the_first_number(tmp_path: Path) -> Non
     assert pages.pages[0].regions[0].text == "é"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(tmp_path: Path, end: str) -> None:
+    """Also as old Macs do; other separators of Unicode are part of a transcript."""
+    folder = write_page(tmp_path)
+    content = f"{QUAD},a\u2028b\x0b\x85c{end}wrong{end}{QUAD},d{end}".encode()
+    (folder / "gts" / "gt_img_1.txt").write_bytes(content)
+    pages = read_pages(folder)
+    assert [region.text for region in pages.pages[0].regions] == ["a\u2028b\x0b\x85c", "d"]
+    (problem,) = pages.problems
+    assert f"{folder}/gts/gt_img_1.txt, line 2: " in problem.first
+
+
 def test_letters_that_are_not_utf8_are_replaced(tmp_path: Path) -> None:
     """The outline is used, and the line is told."""
     folder = write_page(tmp_path)
@@ -255,6 +267,44 @@ def test_ufo_words_without_points_are_bad(word: object) -> None:
 def test_ufo_pages_without_words_are_bad() -> None:
     """A page whose texts are missing isn't a page without text."""
     assert [e.reason for e in bad(parse_ufo('{"images": {"a.jpg": {}}}', ""))] == ["no `words`"]
+
+
+def test_ufo_words_of_one_id_are_all_kept_and_counted(tmp_path: Path) -> None:
+    """JSON allows it, and its readers keep the last one without a word."""
+    write_image(tmp_path / "a.jpg")
+    word = json.dumps({"points": CORNERS, "transcription": "A"})
+    words = ", ".join([f'"1": {word}', f'"1": {word.replace("10.0", "11.0")}', f'"2": {word}'])
+    write_text(tmp_path / "train.json", f'{{"images": {{"a.jpg": {{"words": {{{words}}}}}}}}}')
+    pages = read_pages(tmp_path)
+    assert [r.polygon[0].tolist() for r in pages.pages[0].regions] == [[10, 20], [11, 20], [10, 20]]
+    (problem,) = pages.problems
+    assert (problem.rule.key, problem.count) == ("repeated_id", 1)
+    assert problem.first == f"{tmp_path}/train.json, images/a.jpg/words/1"
+
+
+def test_ufo_pages_of_one_name_are_counted(tmp_path: Path) -> None:
+    """The first one is kept, as where two files describe an image."""
+    write_image(tmp_path / "a.jpg")
+    page = json.dumps({"words": {"1": {"points": CORNERS}}})
+    again = page.replace("10.0", "11.0")
+    write_text(tmp_path / "train.json", f'{{"images": {{"a.jpg": {page}, "a.jpg": {again}}}}}')
+    pages = read_pages(tmp_path)
+    assert pages.pages[0].regions[0].polygon.tolist() == CORNERS
+    assert [problem.rule.key for problem in pages.problems] == ["annotated_twice"]
+
+
+@pytest.mark.parametrize(
+    ("page", "place"),
+    [
+        ('{"words": {}, "words": {"1": {"points": [[1, 2], [3, 4], [5, 6]]}}}', "images/a.jpg"),
+        ('{"words": {"1": {"points": [], "points": [[1, 2]]}}}', "images/a.jpg/words/1"),
+    ],
+)
+def test_ufo_objects_that_say_two_things_are_bad(page: str, place: str) -> None:
+    """Nobody knows which one is meant."""
+    (entry,) = bad(parse_ufo(f'{{"images": {{"a.jpg": {page}}}}}', "train"))
+    assert entry.place == place
+    assert "comes more than once" in entry.reason
 
 
 def test_ufo_numbers_may_be_wild() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,7 @@ def test_several_formats_are_refused(tmp_path: Path) -> None:
     """The message names them; data.format chooses."""
     write_page(tmp_path, ICDAR_LINE)
     write_text(tmp_path / "box" / "img_1.csv", ICDAR_LINE)
-    with pytest.raises(UsageError, match=r"several formats: sroie .*icdar .*data\.format"):
+    with pytest.raises(UsageError, match=r"several formats: sroie .*icdar .*format="):
         read_pages(tmp_path)
     assert read_pages(tmp_path, "sroie").format == "sroie"
 
@@ -217,3 +218,54 @@ def test_only_folders_of_annotations_are_looked_into_beside(tmp_path: Path) -> N
     write_text(tmp_path / "gtsdb" / "gt_img_1.txt", ICDAR_LINE)
     with pytest.raises(UsageError, match="no annotated pages"):
         read_pages(tmp_path / "receipts")
+
+
+def _numbered(folder: Path, images: Sequence[str], annotations: Sequence[str]) -> PageSet:
+    """Read pages whose first text begins at 10 for the first annotation file, then 11, 12, ..."""
+    for name in images:
+        write_image(folder / name)
+    for left, name in enumerate(annotations, start=10):
+        write_text(folder / name, QUAD.replace("10,", f"{left},"))
+    return read_pages(folder)
+
+
+def test_the_name_itself_goes_before_the_number_without_zeros(tmp_path: Path) -> None:
+    """``1.txt`` is about ``1.jpg``, though ``001.jpg`` is there too."""
+    pages = _numbered(tmp_path, ["001.jpg", "1.jpg"], ["001.txt", "1.txt"])
+    assert texts(pages) == {"001.jpg": [[10, 20]], "1.jpg": [[11, 20]]}
+    assert pages.problems == ()
+
+
+def test_the_name_itself_goes_before_the_one_without_prefix(tmp_path: Path) -> None:
+    """``gt_a.txt`` is about ``gt_a.jpg`` where there is one."""
+    pages = _numbered(tmp_path, ["a.jpg", "gt_a.jpg"], ["a.txt", "gt_a.txt"])
+    assert texts(pages) == {"a.jpg": [[10, 20]], "gt_a.jpg": [[11, 20]]}
+
+
+def test_a_file_for_any_of_several_images_is_a_problem(tmp_path: Path) -> None:
+    """It names them; none of them is taken at random."""
+    pages = _numbered(tmp_path, ["a.jpg", "a.png", "b.jpg"], ["a.txt", "b.txt"])
+    assert [page.name for page in pages.pages] == ["b.jpg"]
+    problem = next(p for p in pages.problems if p.rule.key == "several_images")
+    assert problem.first == f"{tmp_path}/a.txt: a is {tmp_path}/a.jpg or {tmp_path}/a.png"
+    assert "no_image" not in pages.summary()
+
+
+@pytest.mark.parametrize("kind", ["auto", "icdar"])
+def test_pages_without_text_may_come_first(tmp_path: Path, kind: Kind) -> None:
+    """Empty files say nothing about the format, however many they are."""
+    for number in range(25):
+        write_image(tmp_path / f"{number:02}.jpg")
+        (tmp_path / f"{number:02}.txt").touch()
+    write_text(tmp_path / "24.txt", ICDAR_LINE)
+    pages = read_pages(tmp_path, kind)
+    assert (len(pages.pages), pages.summary()["texts"], pages.format) == (25, 1, "icdar")
+
+
+def test_pages_without_any_text_are_read_where_the_format_is_given(tmp_path: Path) -> None:
+    """Nothing says that the files are annotations but data.format."""
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").touch()
+    assert [page.regions for page in read_pages(tmp_path, "icdar").pages] == [()]
+    with pytest.raises(UsageError, match=r"(?s)no annotated pages.*are empty; .*say which format"):
+        read_pages(tmp_path)

@@ -47,6 +47,8 @@ class Sheet:
     image: str
     """Name of the image; of the annotation file, without its ending, where that names none."""
     entries: tuple[Entry | BadEntry, ...]
+    repeated: tuple[str, ...] = ()
+    """Places of texts whose id another text of the image has."""
 
 
 @frozen

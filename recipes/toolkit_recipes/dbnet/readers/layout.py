@@ -7,6 +7,7 @@ and ``Groundtruth/Polygon/Train``). Files in folders named after different split
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import defaultdict
@@ -37,8 +38,10 @@ FORMATS = (UFO, TOTALTEXT, CTW, CTW_XML, ICDAR, SROIE, SROIE_TEXT)
 
 _MATLAB = ".mat"
 _SUFFIXES = frozenset(known.suffix for known in FORMATS)
+_SUFFIXES_OF_LINES = frozenset({".csv", ".txt"})
+"""Endings of files that say by being empty that a page has no text."""
 _FILES_LOOKED_INTO = 20
-"""Files of a folder and ending that are read to learn their format."""
+"""Files with content, of a folder and ending, that are read to learn their format."""
 
 _SPLIT = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z])", re.IGNORECASE)
 _FOLDER_OF_ANNOTATIONS = re.compile(
@@ -98,41 +101,55 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def read_text(file: Path) -> str:
-    """Read a text as UTF-8, with U+FFFD for letters that aren't.
+    """Read a text as UTF-8, with U+FFFD for letters that aren't and one kind of end of line.
 
     Raises:
         UsageError: the file can't be read.
     """
     try:
-        return file.read_bytes().decode("utf-8-sig", errors="replace")
+        text = file.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise UsageError(f"{file}: can't be read ({error.strerror})") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 _Found = list[tuple[Path, Format]]
 
 
 def _recognized(files: Iterable[Path], kind: Kind) -> _Found:
-    """The annotation files among files; those of a folder and ending are all of one format."""
+    """The annotation files among files; those of a folder and ending are all of one format.
+
+    Where the format is given, empty files are annotations too: of pages without text.
+    """
     alike: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
         if file.suffix.lower() in _SUFFIXES:
             alike[file.parent, file.suffix.lower()].append(file)
     found: _Found = []
+    empty: _Found = []
     for (_, suffix), group in alike.items():
         tried = [f for f in FORMATS if f.suffix == suffix and kind in ("auto", f.key)]
-        if known := _format_of(group[:_FILES_LOOKED_INTO] if tried else [], tried):
+        if known := _format_of(group, tried, None if kind != "auto" else _FILES_LOOKED_INTO):
             found += [(file, known) for file in group]
-    return found
+        elif tried and suffix in _SUFFIXES_OF_LINES and _are_empty(group):
+            empty += [(file, tried[0]) for file in group]
+    return found or (empty if kind != "auto" else [])
 
 
-def _format_of(files: Iterable[Path], formats: Sequence[Format]) -> Format | None:
-    for file in files:
-        text = read_text(file)
+def _format_of(files: Iterable[Path], formats: Sequence[Format], most: int | None) -> Format | None:
+    """The first of the formats that one of so many files that aren't empty is of."""
+    if not formats:
+        return None
+    written = (text for text in map(read_text, files) if text.strip())
+    for text in itertools.islice(written, most):
         for known in formats:
             if known.recognizes(text):
                 return known
     return None
+
+
+def _are_empty(files: Iterable[Path]) -> bool:
+    return not any(read_text(file).strip() for file in files)
 
 
 def _of_one_format(path: Path, found: _Found) -> _Found:
@@ -217,6 +234,10 @@ def _nothing_found(
         f" and no annotations that are known. Looked here, below and beside it for\n"
         + "\n".join(lines)
     )
+    lines_of = [file for file in files if file.suffix.lower() in _SUFFIXES_OF_LINES]
+    if images and lines_of and _are_empty(lines_of):
+        message += "\nThe files that could be annotations are empty; if that is right, say which "
+        message += "format they are of (format=)"
     if any(file.suffix.lower() == _MATLAB for file in files):
         message += "\nMatlab files (.mat) are not read; Total-Text also comes in a txt format"
     return UsageError(message)

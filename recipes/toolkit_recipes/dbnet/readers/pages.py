@@ -187,6 +187,8 @@ class _Reader:
         except ImageError as error:
             self._count(rules.BAD_IMAGE, str(error))
             return None
+        for place in sheet.repeated:
+            self._count(rules.REPEATED_ID, f"{file}, {place}")
         usable = self._usable(file, sheet.entries)
         if sheet.entries and not usable:
             self._count(rules.NO_USABLE_ENTRY, str(file))
