@@ -59,6 +59,23 @@ def test_icdar_unreadable_texts_are_dont_care(text: str, ignore: bool) -> None:
     assert [entry.ignore for entry in only(parse_icdar(f"{QUAD},{text}", "gt_1"))] == [ignore]
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (' "Text, x" ', "Text, x"),
+        (r'"5\" \\ 6"', r'5" \ 6'),
+        ('"###"', "###"),
+        ('""', ""),
+        ('"', '"'),
+        ('the "A"', 'the "A"'),
+    ],
+)
+def test_icdar_transcripts_may_be_quoted(written: str, text: str) -> None:
+    """As the competition's evaluation reads them: one pair of quotes around all of it goes."""
+    (entry,) = only(parse_icdar(f"{QUAD},{written}", "gt_1"))
+    assert (entry.text, entry.ignore) == (text, text == "###")
+
+
 def test_icdar_transcripts_may_be_missing() -> None:
     """Eight numbers are a text without transcript; blank lines are nothing."""
     entries = only(parse_icdar(f"\n{QUAD}\n\n  \n{QUAD},\n", "gt_1"))

@@ -1,11 +1,13 @@
 """ICDAR 2015 text files, and SROIE's csv files, which have the same lines.
 
 A line is ``x1,y1,x2,y2,x3,y3,x4,y4,transcript``. The transcript may hold commas and may be missing;
-``###`` is "don't care".
+``###`` is "don't care". One in double quotes is what is between them, where a backslash stands
+before quotes and backslashes, as ICDAR's own evaluation reads it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from toolkit_recipes.dbnet.readers.ctw import is_ctw
@@ -17,6 +19,8 @@ from toolkit_recipes.dbnet.readers.entries import parse_lines
 from toolkit_recipes.dbnet.readers.entries import points_of
 
 _NUMBERS = 8
+_QUOTED = re.compile(r'\s*"(.*)"\s*', re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\])')
 _LOOKS = "lines `x1,y1,x2,y2,x3,y3,x4,y4,transcript`"
 
 
@@ -34,9 +38,14 @@ def _line(line: str) -> Entry:
     fields = line.split(",", _NUMBERS)
     if len(fields) < _NUMBERS:
         raise ValueError(f"fewer than {_NUMBERS} numbers with commas between")
-    text = fields[_NUMBERS] if len(fields) > _NUMBERS else None
+    text = _transcript(fields[_NUMBERS]) if len(fields) > _NUMBERS else None
     ignore = text is not None and text.strip() == DONT_CARE
     return Entry("", points_of(fields[:_NUMBERS]), text, ignore)
+
+
+def _transcript(field: str) -> str:
+    match = _QUOTED.fullmatch(field)
+    return _ESCAPED.sub(r"\1", match[1]) if match else field
 
 
 ICDAR = Format("icdar", ".txt", _LOOKS, is_icdar, parse_icdar)
