@@ -257,6 +257,11 @@ def _hint(word: str, known: Iterable[str]) -> str:
 
 
 def _convert(setting: _Setting, target: Option) -> Any:
+    if _is_left_empty(setting.value, target.type):
+        raise UsageError(
+            f"{setting.source}: {target.key} is empty (a variable that isn't set?); give a "
+            "value, or the word none where nothing is meant"
+        )
     convert = _from_text if setting.is_text else _from_value
     try:
         return convert(setting.value, target.type)
@@ -264,6 +269,12 @@ def _convert(setting: _Setting, target: Option) -> Any:
         raise UsageError(
             f"{setting.source}: {target.key} takes {target.type_name}, not {setting.value!r}"
         ) from None
+
+
+def _is_left_empty(value: Any, kind: Any) -> bool:
+    """Whether a text that may be none is empty, which would pass for none or for this folder."""
+    is_optional_text = set(_members(kind)) == {str, type(None)}
+    return is_optional_text and isinstance(value, str) and not value.strip()
 
 
 def _from_text(text: str, kind: Any) -> Any:

@@ -47,6 +47,7 @@ class Config:
     name: str = option("first", "what to call it")
     limit: int | None = option(None, "how many at most")
     order: Literal["up", "down"] | None = option(None, "which way")
+    folder: str | None = option(None, "where to look")
     shuffled: bool = option(True, "whether in random order")
     sizes: tuple[int, ...] = option((1, 2), "sizes to try")
     model: Model = field(factory=Model)
@@ -108,6 +109,9 @@ def test_file_takes_nested_and_dotted_keys_in_yaml_and_json(tmp_path: Path) -> N
         ("limit=none", "limit", None),
         ("order=up", "order", "up"),
         ("order=none", "order", None),
+        ("folder=here", "folder", "here"),
+        ("--folder=None", "folder", None),
+        ("name=", "name", ""),
         ("shuffled=False", "shuffled", False),
         ("shuffled=true", "shuffled", True),
         ("sizes=4,5", "sizes", (4, 5)),
@@ -172,6 +176,20 @@ def test_a_wrong_argument_is_refused(argument: str, message: str) -> None:
         read(argument)
 
 
+@pytest.mark.parametrize("word", ["folder=", "folder= ", "--folder=", "limit=", "order="])
+def test_an_empty_value_doesnt_pass_for_none(word: str) -> None:
+    """It comes from a variable that isn't set; who means nothing says none."""
+    with pytest.raises(UsageError, match=r"folder is empty .* the word none|, or none, not ''"):
+        read(word)
+
+
+def test_an_empty_text_of_a_file_doesnt_pass_for_none(tmp_path: Path) -> None:
+    """As on the command line; the message names the file and the key."""
+    with pytest.raises(UsageError, match=r"config.yaml, key 'folder': folder is empty"):
+        read(written(tmp_path, {"folder": ""}))
+    assert read(written(tmp_path, {"folder": None})).folder is None
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -207,6 +225,7 @@ def test_wrong_json_and_wrong_bytes_are_refused(tmp_path: Path) -> None:
         name=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])),
         limit=st.none() | st.integers(),
         order=st.none() | st.sampled_from(["up", "down"]),
+        folder=st.none() | st.text("ab/ ", min_size=1).filter(str.strip),
         shuffled=st.booleans(),
         sizes=st.lists(st.integers()).map(tuple),
         model=st.builds(

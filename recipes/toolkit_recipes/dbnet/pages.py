@@ -43,7 +43,7 @@ def find_pages(config: DbnetConfig) -> Pages:
     """
     data = config.data
     folders = {"train": data.train, "val": data.val, "test": data.test}
-    sets = {name: _read(folder, data) for name, folder in folders.items() if folder}
+    sets = {name: _read(folder, data) for name, folder in folders.items() if folder is not None}
     found = {name: pages.summary() for name, pages in sets.items()}
     problems = [f"{folders[name]}: {p}" for name, pages in sets.items() for p in pages.problems]
     stored = {name: pages.pages for name, pages in sets.items()}
