@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
+import signal
 from pathlib import Path
 
+import pytest
 from accelerate import Accelerator
 
+from tests.processes import line_from
+from tests.processes import python
+from tests.processes import tell
 from tests.recipes.dbnet.page_fingerprint import fingerprint
+from tests.waiting import LIMIT
+from tests.waiting import wait_until
 from toolkit_recipes.dbnet.kept_pages import KeptPage
 from toolkit_recipes.dbnet.kept_pages import keep_drawn
 from toolkit_recipes.dbnet.pages import Pages
@@ -26,7 +32,8 @@ from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
 (page,) = synthetic_pages(SyntheticConfig(height=160), 1, 0, 1)
 kept = keep_drawn(Pages([page], [], []), Accelerator(cpu=True)).train[0]
 kept.load()
-print(kept.folder, len(list(kept.folder.iterdir())))
+print(kept.folder, len(list(kept.folder.iterdir())), flush=True)
+input()
 """
 
 
@@ -63,11 +70,30 @@ def test_pages_from_files_are_left_as_they_are() -> None:
     assert pages.test == [elsewhere]
 
 
-def test_the_folder_goes_with_the_program() -> None:
+def test_a_page_is_drawn_where_its_folder_is_gone(tmp_path: Path) -> None:
+    """A worker that outlives the folder neither fails nor makes it anew."""
+    (page,) = synthetic_pages(SMALL, 3, 0, 1)
+    assert isinstance(page, GeneratedPage)
+    kept = KeptPage(page, tmp_path / "gone")
+    assert fingerprint(kept.load()) == fingerprint(page.load())
+    assert not (tmp_path / "gone").exists()
+
+
+def test_the_folder_goes_with_the_program(tmp_path: Path) -> None:
     """Nothing is left behind by a program that ends."""
-    done = subprocess.run(
-        [sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True, timeout=200
-    )
-    folder, files = done.stdout.rsplit(maxsplit=1)
-    assert files == "1"
-    assert not Path(folder).exists()
+    with python(KEEPS, env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
+        folder, files = line_from(process).rsplit(maxsplit=1)
+        assert (Path(folder).parent, files) == (tmp_path, "1")
+        tell(process)
+        process.wait(LIMIT)
+        assert not list(tmp_path.glob("toolkit-pages-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_folder_goes_however_the_program_ends(tmp_path: Path, number: int) -> None:
+    """Soon after a signal has ended it, with the exit code of that signal."""
+    with python(KEEPS, env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
+        assert line_from(process)
+        process.send_signal(number)
+        assert process.wait(LIMIT) == -number
+        wait_until(lambda: not list(tmp_path.glob("toolkit-pages-*")))
