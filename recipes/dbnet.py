@@ -60,9 +60,9 @@ def main(config: DbnetConfig) -> None:
         setting = environment(accelerator, config.seed) | {
             "backbone_weights": config.model.weights or origin
         }
-        recording.begin(as_dict(config), setting, pages)
         keeper = Keeper.create(run, accelerator, config, pages)
         progress, best = keeper.restore(trainer)
+        recording.begin(as_dict(config), setting, pages)
         batches = training_steps(
             TrainingPages.of(pages.train, config),
             share,

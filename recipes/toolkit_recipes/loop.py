@@ -72,8 +72,8 @@ def start_accelerator(mixed_precision: str, seed: int, threads: int = 0) -> Acce
     """Set up the processes and the number format, and seed all random numbers.
 
     Args:
-        mixed_precision: ``no``, ``bf16``, ``fp16``, or ``auto`` for bf16 where the hardware
-            computes in it and full precision elsewhere.
+        mixed_precision: ``no``, ``bf16``, ``fp16``, or ``auto`` for what `accelerate launch` was
+            asked for, else bf16 where the hardware computes in it and full precision elsewhere.
         seed: the same on every process.
         threads: of each process on the CPU; 0: see :func:`threads_wanted`.
 
@@ -81,7 +81,7 @@ def start_accelerator(mixed_precision: str, seed: int, threads: int = 0) -> Acce
         UsageError: fp16 without a GPU.
     """
     if mixed_precision == "auto":
-        mixed_precision = "bf16" if computes_in_bf16() else "no"
+        mixed_precision = _launched_precision() or ("bf16" if computes_in_bf16() else "no")
     if mixed_precision == "fp16" and not torch.cuda.is_available():
         raise UsageError("mixed_precision=fp16 needs a GPU; use auto, bf16 or no")
     accelerator = Accelerator(mixed_precision=mixed_precision)
@@ -92,6 +92,12 @@ def start_accelerator(mixed_precision: str, seed: int, threads: int = 0) -> Acce
         torch.set_num_threads(wanted)
     set_seed(seed)
     return accelerator
+
+
+def _launched_precision() -> str | None:
+    """The half precision that the launcher was told to use; its default is none."""
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    return asked if asked in {"bf16", "fp16"} else None
 
 
 def refuse_several_processes(accelerator: Accelerator) -> None:

@@ -58,6 +58,10 @@ def files_fingerprint(folder: Path, patterns: Iterable[str]) -> str:
     return total.hexdigest()
 
 
+_HALF_MADE = "new-"
+"""Begins the name of a checkpoint that isn't all there yet."""
+
+
 def from_main_process(accelerator: Accelerator, value: Any) -> Any:
     """Return on every process what the main one has."""
     values = [value]
@@ -140,7 +144,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the last checkpoint; killed meanwhile, the last one stays."""
         if self.folder and self.accelerator.is_main_process:
-            new = self.folder / f"new-{self.key[:24]}"
+            new = self.folder / f"{_HALF_MADE}{self.key[:24]}"
             shutil.rmtree(new, ignore_errors=True)
             write_checkpoint(checkpoint, new)
             old = self._folders()
@@ -164,7 +168,9 @@ class Checkpoints:
         Raises:
             UsageError: there is one.
         """
-        others = self.folder is not None and any(self.folder.glob("*-*/progress.json"))
+        found = self.folder.glob("*-*/progress.json") if self.folder else ()
+        # What a kill left half made is nobody's; the next checkpoint takes its place.
+        others = any(not file.parent.name.startswith(_HALF_MADE) for file in found)
         if from_main_process(self.accelerator, others):
             raise UsageError(
                 f"{self.folder}: the run's checkpoint was made with another configuration, other "

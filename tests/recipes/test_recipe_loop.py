@@ -76,6 +76,15 @@ def test_launched_processes_share_the_cores(environment: dict[str, str], threads
     assert threads_wanted(environment, cores=8) == threads
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works on this machine")
+def test_what_the_launcher_was_told_is_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`accelerate launch --mixed_precision fp16` decides where the recipe's own key doesn't."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    with pytest.raises(UsageError, match="fp16 needs a GPU"):
+        start_accelerator("auto", seed=1)
+    assert start_accelerator("no", seed=1).mixed_precision == "no"
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_freed_memory_stays_with_the_process() -> None:
     """So that the next step finds it with its pages mapped."""

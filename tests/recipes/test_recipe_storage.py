@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -125,6 +126,19 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
     checkpoints.save(Checkpoint(_made(), {}, {}, {"step": 1}))
     with pytest.raises(UsageError, match="another configuration"):
         Checkpoints(tmp_path, content_key("b"), Accelerator()).refuse_others()
+
+
+def test_a_half_made_checkpoint_is_nobodys(tmp_path: Path) -> None:
+    """Killed while its first checkpoint was written, a run begins anew, and keeps the next one."""
+    checkpoints = Checkpoints(tmp_path, content_key("a"), Accelerator())
+    checkpoints.save(Checkpoint(_made(), {}, {}, {"step": 1}))
+    (whole,) = tmp_path.iterdir()
+    whole.rename(tmp_path / f"new-{content_key('a')[:24]}")
+    checkpoints.refuse_others()
+    assert checkpoints.load() is None
+    checkpoints.save(Checkpoint(_made(), {}, {}, {"step": 2}))
+    (found,) = tmp_path.iterdir()
+    assert json.loads((found / "progress.json").read_text()) == {"step": 2}
 
 
 def test_names_that_arent_utf8_have_keys_and_fingerprints(tmp_path: Path) -> None:

@@ -36,7 +36,15 @@ STRIDES = (4, 8, 16, 32)
 """Pixels of the page per pixel of each feature map."""
 
 _OPTION = "model.backbone"
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    ImportError,  # a backbone that needs a package of its own
+    SafetensorError,
+)
 
 LayerType = Literal["basic", "bottleneck"]
 

@@ -146,7 +146,8 @@ class Keeper:
                 trainer.network.load_state_dict(_weights(self.config.model.weights, self.config))
             if self.config.training.start_from is None:
                 return Progress(), {}
-            checkpoint = _kept(self.config.training.start_from, self.config)
+            steps = trainer.schedule.steps // self.config.training.epochs
+            checkpoint = _kept(self.config.training.start_from, self.config, steps)
         trainer.restore(checkpoint.weights, checkpoint.optimizer)
         return Progress.restored(checkpoint.progress), checkpoint.best
 
@@ -214,11 +215,17 @@ class Keeper:
         self.run.set_tags({"latest_model": name} | ({"best_model": name} if is_best else {}))
 
 
-def _kept(model: str, config: DbnetConfig) -> Checkpoint:
+def _kept(model: str, config: DbnetConfig, steps: int) -> Checkpoint:
     """Read what training goes on from.
 
+    Args:
+        model: folder, or folder or id of its run.
+        config: that training goes on with.
+        steps: of each epoch.
+
     Raises:
-        UsageError: it isn't there, is of another network or optimizer, or has had all its epochs.
+        UsageError: it isn't there, is of another network, optimizer or size of pages, its
+            epochs had other steps, or it has had all of them.
     """
     where = f"training.start_from={model}"
     with model_folder(model, ARTIFACTS) as folder:
@@ -231,10 +238,17 @@ def _kept(model: str, config: DbnetConfig) -> Checkpoint:
         ("model", saved.config.model, config.model),
         ("training.optimizer", saved.config.training.optimizer, training.optimizer),
         ("training.ema", saved.config.training.ema, training.ema),
+        ("evaluation.long_side", saved.config.evaluation.long_side, config.evaluation.long_side),
     ):
         if was != wanted:
             raise UsageError(f"{where}: was trained with {key} {was}, not {wanted}; give the same")
     progress = Progress.restored(checkpoint.progress)
+    if progress.step != progress.epoch * steps:
+        raise UsageError(
+            f"{where}: its epochs had {progress.step // progress.epoch} steps, and now have {steps}"
+            ": other pages or another batch size; give the same, or begin a training with its "
+            f"weights, model.weights={model}"
+        )
     if progress.epoch >= training.epochs:
         raise UsageError(
             f"{where}: has had {progress.epoch} epochs; give more than that as training.epochs"

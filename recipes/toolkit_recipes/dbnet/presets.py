@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Literal
 
+from attrs import Attribute
 from attrs import field
 from attrs import frozen
 from attrs import validators
@@ -20,6 +22,17 @@ _SHRINK = validators.and_(validators.gt(0), validators.lt(1))
 _POSITIVE = validators.gt(0)
 _NOT_NEGATIVE = validators.ge(0)
 _AT_LEAST_ONE = validators.ge(1)
+_FINITE = validators.and_(validators.gt(0.0), validators.lt(math.inf))
+_COARSEST = 32
+"""Pixels of a page that become one in the deepest layer of the network."""
+
+
+def _is_a_side(_config: object, attribute: Attribute[int], value: int) -> None:
+    if value < 2 * _COARSEST or value % _COARSEST:
+        raise ValueError(
+            f"'{attribute.name}' must be a multiple of {_COARSEST}, and {2 * _COARSEST} at least: "
+            f"{value}"
+        )
 
 
 @frozen
@@ -59,7 +72,9 @@ class SyntheticConfig:
 class AugmentationConfig:
     """What is done to a page before each time that it is learned from."""
 
-    crop: int = option(320, "side of the square that is learned from", check=validators.ge(64))
+    crop: int = option(
+        320, "side of the square that is learned from, a multiple of 32 pixels", check=_is_a_side
+    )
     scale: float = option(1.0, "size of the page against evaluation.long_side", check=_POSITIVE)
     scale_jitter: float = option(
         0.1, "most that the scale is multiplied or divided by, minus 1", check=_NOT_NEGATIVE
@@ -124,10 +139,10 @@ class TrainingConfig:
     )
     optimizer: Literal["adam", "sgd"] = option("adam", "adam or sgd with momentum 0.9")
     schedule: Literal["cosine", "poly"] = option("cosine", "how the learning rate falls to zero")
-    lr: float = option(1e-3, "highest learning rate", check=_POSITIVE, aliases=("learning_rate",))
+    lr: float = option(1e-3, "highest learning rate", check=_FINITE, aliases=("learning_rate",))
     weight_decay: float = option(1e-4, "pull of the weights towards zero", check=_NOT_NEGATIVE)
     warmup: float = option(0.05, "share of the steps in which the rate rises", check=_BELOW_ONE)
-    clip_norm: float = option(5.0, "longest gradient", check=_POSITIVE)
+    clip_norm: float = option(5.0, "longest gradient; 0: any length", check=_NOT_NEGATIVE)
     ema: float = option(
         0.99, "decay of the running mean of the weights that is kept; 0: none", check=_BELOW_ONE
     )
@@ -233,6 +248,8 @@ def paper() -> DbnetConfig:
             schedule="poly",
             lr=0.007,
             weight_decay=1e-4,
+            warmup=0.0,
+            clip_norm=0.0,
             ema=0.0,
             patience=1200,
         ),

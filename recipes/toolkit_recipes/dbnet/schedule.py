@@ -19,7 +19,8 @@ class Schedule:
         lr: the highest rate.
         steps: of the whole training.
         warmup_steps: in which the rate rises.
-        fall: ``cosine``, or ``poly``: ``(1 - step / steps) ** 0.9``.
+        fall: ``cosine``, or ``poly``: ``(1 - x) ** 0.9`` where x is the share of the steps after
+            the rise that is done.
     """
 
     lr: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -149,7 +150,16 @@ class Trainer:
         return state
 
     def restore(self, weights: Tensors, optimizer: dict[str, Any]) -> None:
-        """Go back to what :meth:`weights` and :meth:`optimizer_state` returned."""
+        """Go back to what :meth:`weights` and :meth:`optimizer_state` returned.
+
+        Raises:
+            UsageError: it is of a training without fp16, and this one is in fp16.
+        """
+        if self.accelerator.scaler is not None and "scaler" not in optimizer:
+            raise UsageError(
+                "mixed_precision=fp16: what is gone on from wasn't trained in fp16; give "
+                "mixed_precision=bf16 or no, or begin a training with its weights (model.weights)"
+            )
         own = {name: value for name, value in weights.items() if not name.startswith(AVERAGED)}
         self.network.load_state_dict(own)
         if self._mean is not None:
@@ -166,7 +176,7 @@ class Trainer:
         fp16 meets such gradients now and then, and its loss scaling passes over them by itself.
         """
         learned = [p for p in self.network.parameters() if p.grad is not None]
-        norm = self.accelerator.clip_grad_norm_(learned, self.clip_norm)
+        norm = self.accelerator.clip_grad_norm_(learned, self.clip_norm or math.inf)
         if self.accelerator.scaler is None and norm is not None and not norm.isfinite():
             raise UsageError(
                 f"step {number}: the gradients are infinite or no numbers; give a lower "

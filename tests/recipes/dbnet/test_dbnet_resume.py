@@ -16,6 +16,8 @@ from tests.recipes.tracked import kill_at
 from tests.recipes.tracked import lines
 from tests.recipes.tracked import start
 from tests.waiting import LIMIT
+from toolkit import recorded
+from toolkit.rundir import RunDir
 
 SETTINGS = (
     "synthetic.train_pages=16",
@@ -105,16 +107,26 @@ def test_training_goes_on_from_a_kept_model(tmp_path: Path, undisturbed: Path) -
         ("model.neck_channels=32", "was trained with model "),
         ("training.ema=0", "was trained with training.ema 0.9, not 0"),
         ("training.epochs=1", "has had 1 epochs; give more than that"),
+        ("training.batch_size=4", "its epochs had 8 steps, and now have 4"),
     ],
 )
 def test_what_cant_be_gone_on_from_is_refused(
     tmp_path: Path, undisturbed: Path, change: str, complaint: str
 ) -> None:
-    """Another network, another mean of the weights, or no epochs left."""
+    """Another network, another mean of the weights, other steps, or no epochs left."""
     kept = _artifact(undisturbed, "model-epoch-01", tmp_path / "kept")
     done = run_plainly(tmp_path, "dbnet.py", *SETTINGS, f"training.start_from={kept}", change).done
     assert done.returncode == 2
     assert f"training.start_from={kept}: {complaint}" in done.stderr
+
+
+def test_a_refused_resume_changes_nothing(tmp_path: Path, undisturbed: Path) -> None:
+    """The params stay those that the run was trained with, which the message points to."""
+    shutil.copytree(undisturbed / "runs", tmp_path / "runs")
+    (run,) = (tmp_path / "runs").iterdir()
+    before = recorded.overview(RunDir(run)).params
+    assert start(tmp_path, "dbnet.py", *SETTINGS, "training.lr=0.5", resume=run.name).wait(LIMIT)
+    assert recorded.overview(RunDir(run)).params == before
 
 
 def test_a_model_without_its_state_cant_be_gone_on_from(tmp_path: Path, undisturbed: Path) -> None:
