@@ -35,10 +35,10 @@ def model_folder(model: str, artifact: str) -> Iterator[Path]:
         UsageError: there is no such folder or run, or the run has no model.
     """
     path = Path(model).expanduser()
-    if path.is_dir() and not (path / "run.json").is_file():
+    if os.path.isdir(path) and not os.path.isfile(path / "run.json"):
         yield path
         return
-    run = RunDir(path) if path.is_dir() else _find_run(model)
+    run = RunDir(path) if os.path.isdir(path) else _find_run(model)
     found = _best_model(run, artifact)
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         _link(found, run, Path(folder))

@@ -55,6 +55,11 @@ def find_pages(config: DbnetConfig) -> Pages:
     if "train" in stored and not _holds_texts(stored["train"]):
         problems.append(f"{data.train}: no text that counts on the pages to learn from")
     generated = {} if "train" in stored else _generated(config)
+    if "val" not in stored and not _show_texts(generated["val"]):
+        problems.append(
+            f"synthetic.height={config.synthetic.height}: no text on the receipts to validate on "
+            "is large enough to count, so their figures say nothing; give a larger height"
+        )
     pages: dict[str, Sequence[PageSource]] = {"test": (), **generated, **stored}
     return Pages(pages["train"], pages["val"], pages["test"], found, problems)
 
@@ -96,6 +101,10 @@ def _unmeasurable(name: str, folder: str | None, count: int, data: DataConfig) -
         f"{where} no text that counts (all are don't care, or there is none), so nothing can be "
         f"measured on them; {advice}"
     )
+
+
+def _show_texts(pages: Iterable[PageSource]) -> bool:
+    return any(not region.ignore for page in pages for region in page.load().regions)
 
 
 def _holds_texts(pages: Iterable[StoredPage]) -> bool:

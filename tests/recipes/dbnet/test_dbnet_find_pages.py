@@ -15,6 +15,7 @@ from toolkit_recipes.dbnet.pages import Pages
 from toolkit_recipes.dbnet.pages import find_pages
 from toolkit_recipes.dbnet.presets import DataConfig
 from toolkit_recipes.dbnet.presets import DbnetConfig
+from toolkit_recipes.dbnet.presets import SyntheticConfig
 
 TEXT = f"{QUAD},TEXT"
 DONT_CARE = f"{QUAD},###"
@@ -69,3 +70,12 @@ def test_folders_take_the_place_of_generated_pages(tmp_path: Path) -> None:
     mixed = _find(val=folder)
     assert {page.name for page in mixed.val} == names
     assert len(mixed.train) == DbnetConfig().synthetic.train_pages
+
+
+def test_receipts_too_small_to_read_are_a_problem() -> None:
+    """Texts that are too small to count can be neither found nor missed: all figures are 1."""
+    small = SyntheticConfig(train_pages=2, val_pages=2, height=96)
+    (problem,) = find_pages(DbnetConfig(synthetic=small)).problems
+    assert "synthetic.height=96" in problem
+    large = SyntheticConfig(train_pages=2, val_pages=2)
+    assert not find_pages(DbnetConfig(synthetic=large)).problems
