@@ -131,8 +131,9 @@ def evaluation_pages(
 
 
 def _reading(workers: int) -> dict[str, Any]:
-    # A forked worker waits forever for the threads that OpenCV had in this process.
-    cv2.setNumThreads(0)
+    # A forked worker would wait forever for OpenCV's threads in this process. Only 1 ends them at
+    # once; 0 keeps them idle.
+    cv2.setNumThreads(1)
     return {
         "num_workers": workers,
         "worker_init_fn": start_worker,
