@@ -1,18 +1,24 @@
 """Courier: reads a run's journal, tells one tracker, and remembers how far it got.
 
 It is a process of its own, one for each run and backend, started by the run's owner or by
-``toolkit sync``. It lives as long as the run does; when the run is over, it leaves after everything
-has been told, or when there has been no progress for a while.
+``toolkit sync``. It lives as long as the run does; when the run is over, it is done after
+everything has been told, or when there has been no progress for a while. Then it may be sent again,
+to tell another run.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import select
 import signal
 import sys
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -40,6 +46,11 @@ from toolkit.tracker import Tracker
 from toolkit.tracker import Unreachable
 
 T = TypeVar("T")
+
+TOLD = b"0"
+"""What a courier answers when it has told everything about a run."""
+NOT_TOLD = b"1"
+"""What it answers when it has given up."""
 
 _POLL_SECONDS = 0.5
 _DESCRIPTION_SECONDS = 60.0
@@ -225,24 +236,55 @@ def _leave(signum: int, frame: object) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Deliver the run in folder ``argv[0]`` to backend ``argv[1]``; 0 when everything was told."""
-    run, backend = RunDir(Path(argv[0])), argv[1]
+    """Deliver the run in folder ``argv[0]`` to backend ``argv[1]``, then those that are sent after.
+
+    Their folders come on standard input, each a line of JSON; whether all of a run was told is
+    answered on standard output. Returns 0 when everything was told of the last one.
+    """
+    backend, answers = argv[1], os.dup(sys.stdout.fileno())
+    starter, code = os.getppid(), 1
     signal.signal(signal.SIGTERM, _leave)
     os.nice(_NICENESS)
     try:
-        with Lock.acquire(delivery.lock_path(run, backend)):
-            return _deliver(Courier(run, backend, Patience.from_environment(os.environ)))
-    except GivingUp:  # stopped while another courier was still at it
-        return 1
+        for folder in itertools.chain(argv[:1], _orders(starter)):
+            code = _deliver(RunDir(Path(folder)), backend)
+            with suppress(BrokenPipeError):  # nobody is left to hear it
+                os.write(answers, NOT_TOLD if code else TOLD)
+    except GivingUp:  # stopped while another courier was still at it, or after the last run
+        pass
+    return code
 
 
-def _deliver(courier: Courier) -> int:
-    try:
-        courier.work()
-    except GivingUp as reason:
-        courier.give_up(reason)
-        return 1
+def _orders(starter: int) -> Iterator[str]:
+    """Yield the folders of further runs, for as long as the process that started this one lives."""
+    # Its end alone doesn't end the pipe, while a data-loader worker that it forked lives on.
+    while os.getppid() == starter:
+        is_there, _, _ = select.select([sys.stdin], [], [], _POLL_SECONDS)
+        if is_there:
+            line = sys.stdin.readline()
+            if not line:
+                return
+            yield json.loads(line)
+
+
+def _deliver(run: RunDir, backend: str) -> int:
+    _speak_into(delivery.log_path(run, backend))
+    with Lock.acquire(delivery.lock_path(run, backend)):
+        courier = Courier(run, backend, Patience.from_environment(os.environ))
+        try:
+            courier.work()
+        except GivingUp as reason:
+            courier.give_up(reason)
+            return 1
     return 0
+
+
+def _speak_into(log: Path) -> None:
+    """Have whatever this process says go into a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
+    os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,15 @@ The owner is whoever created the run: ``toolkit track``, or the process whose `s
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
-from pathlib import Path
 
 from toolkit import delivery
 from toolkit import journal
-from toolkit import options
-from toolkit.delivery import Delivery
+from toolkit.dispatch import CourierProcess
+from toolkit.dispatch import IdleCouriers
 from toolkit.errors import UsageError
 from toolkit.events import Described
 from toolkit.events import Ended
@@ -31,86 +28,9 @@ from toolkit.rundir import RunDir
 
 _LOOK_SECONDS = 0.25
 _SYSTEM_SECONDS = 10.0
-_KILL_SECONDS = 5.0
-_LOOKS = 10
-"""How often a courier's traffic is looked at before patience ends."""
-_PART_OF_A_FILE = 1 << 16
-"""Bytes between two looks; what is said and heard when a call is only tried again is less."""
-_NOT_FOR_COURIERS = ("TOOLKIT_RUN", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MLFLOW_RUN_ID")
 
 Backends = Mapping[str, Mapping[str, str]]
 """Names of backends, each with its options."""
-
-
-class CourierProcess:
-    """A courier that this process started, and what it has said so far."""
-
-    def __init__(self, run: RunDir, backend: str, given: Mapping[str, str], folder: str) -> None:
-        self.backend = backend
-        self._run = run
-        # Options travel in the environment: a secret among them must not be read off a disk.
-        environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_COURIERS}
-        environ.update(options.to_environment(backend, delivery.without_secrets(given)))
-        with delivery.log_path(run, backend).open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "toolkit.courier", str(run.path), backend],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=environ,
-                cwd=folder if Path(folder).is_dir() else None,
-            )
-
-    def state(self) -> Delivery:
-        """What the courier has told so far."""
-        return delivery.load(self._run, self.backend)
-
-    def is_working(self) -> bool:
-        """Whether the courier still lives."""
-        return self._process.poll() is None
-
-    def wait(self, patience: Patience) -> None:
-        """Wait for the courier for as long as there is progress, then stop it.
-
-        Progress is an event told, or a part of a large file on its way.
-        """
-        started = since = looked = time.monotonic()
-        place, moved = self.state().place, self._moved()
-        while self.is_working():
-            now = time.monotonic()
-            if (latest := self.state().place) != place:
-                place, since = latest, now
-            if now - looked > patience.without_progress / _LOOKS:
-                before, moved, looked = moved, self._moved(), now
-                since = now if moved - before > _PART_OF_A_FILE else since
-            if now - since > patience.without_progress or now - started > patience.in_all:
-                self.stop()
-                return
-            time.sleep(_LOOK_SECONDS / 5)
-
-    def _moved(self) -> int:
-        """Bytes that the courier and what it started have read and written, where that is known."""
-        import psutil
-
-        total = 0
-        try:
-            courier = psutil.Process(self._process.pid)
-            for process in (courier, *courier.children(recursive=True)):
-                counted = process.io_counters()
-                total += counted.read_chars + counted.write_chars
-        except (psutil.Error, AttributeError):  # it has just ended; macOS doesn't count
-            pass
-        return total
-
-    def stop(self) -> None:
-        """End the courier; what it hasn't told stays owed."""
-        self._process.terminate()
-        try:
-            self._process.wait(_KILL_SECONDS)
-        except subprocess.TimeoutExpired:  # a plugin that hangs doesn't get to hold the owner
-            self._process.kill()
-            self._process.wait()
 
 
 class Owner:
@@ -120,10 +40,19 @@ class Owner:
         run: the run's folder.
         backends: whom to tell; empty means whoever the script asks for.
         tell_user: called with one line at a time: where to look, and what is wrong.
+        idle: couriers that may be sent again, and where its own are kept when the run has ended;
+            else each is started and dismissed with the run.
     """
 
-    def __init__(self, run: RunDir, backends: Backends, tell_user: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        backends: Backends,
+        tell_user: Callable[[str], None],
+        idle: IdleCouriers | None = None,
+    ) -> None:
         self.run = run
+        self._idle = idle
         self.redactor = Redactor.from_environment(os.environ)
         self._backends = backends
         self._tell_user = tell_user
@@ -155,8 +84,7 @@ class Owner:
                 courier.wait(self._patience)
         finally:  # an impatient Ctrl-C included: nothing outlives a run that ended
             for courier in self._couriers:
-                if courier.is_working():
-                    courier.stop()
+                self._idle.keep(courier) if self._idle else courier.dismiss()
             self._tell_news()
             self._tell_outcome()
 
@@ -169,7 +97,8 @@ class Owner:
 
     def _send(self, backend: str, given: Mapping[str, str]) -> None:
         delivery.owe(self.run, backend, given, self.redactor)
-        self._couriers.append(CourierProcess(self.run, backend, given, self.run.info().directory))
+        send = self._idle.send if self._idle else CourierProcess.send
+        self._couriers.append(send(self.run, backend, given))
 
     def _attend(self) -> None:
         from toolkit.system import SystemSampler

@@ -26,6 +26,7 @@ from toolkit import journal
 from toolkit import lifecycle
 from toolkit import options
 from toolkit import rundir
+from toolkit.dispatch import IdleCouriers
 from toolkit.errors import UsageError
 from toolkit.events import STEPPED
 from toolkit.events import Described
@@ -57,6 +58,8 @@ class _Active:
     """Whom this process tells about it, with options as they were given, secrets and all."""
     project: str | None = None
     """What it belongs to, and its children unless they say otherwise."""
+    couriers: IdleCouriers | None = field(default=None, repr=False)
+    """Those of its children, for its next children."""
 
 
 _ACTIVE: ContextVar[tuple[_Active, ...]] = ContextVar("toolkit_active_runs", default=())
@@ -66,11 +69,6 @@ def active_run() -> Run | None:
     """The innermost run started and not yet ended in this thread."""
     active = _active()
     return active.run if active else None
-
-
-def _active_project() -> str | None:
-    active = _active()
-    return active.project if active else None
 
 
 def _active() -> _Active | None:
@@ -120,7 +118,8 @@ def start_run(
     Raises:
         UsageError: a run is active already, an unknown backend, a run that can't be resumed.
     """
-    parent = active_run()
+    active = _active()
+    parent = active.run if active else None
     if parent and not nested:
         raise UsageError(
             f"run {parent.id} is active already: end it first with toolkit.end_run(), or use "
@@ -130,7 +129,7 @@ def start_run(
     if is_silent(environ):
         return _activate(_Active(Run(_silent_id(environ), None, lambda status: None)))
     labels, texts = _split_tags(tags)
-    project = project or _active_project()
+    project = project or (active.project if active else None)
     said = Described(time.time(), project, name, group, labels, notes, _backends(backend))
     if environ.get("TOOLKIT_RUN") and not parent and run_id is None and parent_run_id is None:
         run = _join(RunDir(Path(environ["TOOLKIT_RUN"])), said)
@@ -138,7 +137,8 @@ def start_run(
         beside = parent.dir if parent else None
         home = beside.parent if beside else rundir.runs_dir(runs_dir, environ)
         parent_id = parent_run_id or (parent.id if parent else None)
-        run = _own(home, run_id, parent_id, said, known_steps)
+        couriers = active.couriers if active else None
+        run = _own(home, run_id, parent_id, said, known_steps, couriers)
     if texts:
         run.set_tags(texts)
     return run
@@ -154,18 +154,25 @@ def _join(run_dir: RunDir, said: Described) -> Run:
     with run_dir.lock():
         writer = SegmentWriter.create(run_dir.journal, "joined")
     recorder = Recorder(run_dir, writer, last_steps(run_dir))
+    couriers = IdleCouriers()
 
     def leave(status: Status) -> None:
         recorder.write(Left(time.time(), status))
         recorder.close()
+        couriers.dismiss()
 
     run = Run(run_dir.path.name, recorder, leave)
     run.describe(masked(said, recorder.redactor))
-    return _activate(_Active(run, project=run_dir.info().project or said.project))
+    return _activate(_Active(run, {}, run_dir.info().project or said.project, couriers))
 
 
 def _own(
-    home: Path, run_id: str | None, parent: str | None, said: Described, known_steps: KnownSteps
+    home: Path,
+    run_id: str | None,
+    parent: str | None,
+    said: Described,
+    known_steps: KnownSteps,
+    idle: IdleCouriers | None,
 ) -> Run:
     """Make a run, or go on with one, that this process owns."""
     chosen = chosen_backends(said.backends, os.environ)
@@ -178,13 +185,21 @@ def _own(
             chosen = chosen or _inherited_backends(rundir.find(home, parent))
         info = new_info(Described(said.time), sys.orig_argv, os.environ, parent)
         run_dir = rundir.create(home, info)
-    owner = Owner(run_dir, chosen, lambda line: print(line, file=sys.stderr))  # noqa: T201
+    owner = Owner(run_dir, chosen, lambda line: print(line, file=sys.stderr), idle)  # noqa: T201
     had = last_steps(run_dir) if known_steps == "pass over" else LastSteps()
     recorder = Recorder(run_dir, owner.writer, had)
-    run = Run(run_dir.path.name, recorder, owner.finish)
+    couriers = IdleCouriers()
+
+    def finish(status: Status) -> None:
+        try:
+            owner.finish(status)
+        finally:
+            couriers.dismiss()
+
+    run = Run(run_dir.path.name, recorder, finish)
     run.describe(masked(said, recorder.redactor))
     owner.start()
-    return _activate(_Active(run, chosen, run_dir.info().project or said.project))
+    return _activate(_Active(run, chosen, run_dir.info().project or said.project, couriers))
 
 
 def new_info(

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 RUN_ID_TAG = "toolkit.run_id"
 PARENT_TAG = "mlflow.parentRunId"
+PARENT_RUN_ID_TAG = "toolkit.parent_run_id"
 NOTE_TAG = "mlflow.note.content"
 
 _EXPERIMENTS_PER_SEARCH = 100
+_RUNS_PER_SEARCH = 10_000
+"""More than come before their parent, which is first to start; MLflow allows 50,000."""
 # Without it MLflow's pages take an experiment for one of prompts and traces.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
@@ -112,6 +115,18 @@ def find_parent(client: MlflowClient, experiment: str, parent: str) -> str | Non
     return None
 
 
+def find_orphans(client: MlflowClient, experiment: str, parent: str) -> list[str]:
+    """The MLflow ids of a run's children, in any experiment, that MLflow doesn't show under it."""
+    return [
+        str(child.info.run_id)
+        for experiments in ([experiment], *_other_experiments(client, experiment))
+        for child in client.search_runs(
+            experiments, f"tags.`{PARENT_RUN_ID_TAG}` = '{parent}'", max_results=_RUNS_PER_SEARCH
+        )
+        if PARENT_TAG not in child.data.tags
+    ]
+
+
 def description(run: RunInfo) -> dict[str, str]:
     """The tags that say what a run is: MLflow's own names where it has them, else ``toolkit.*``.
 
@@ -120,7 +135,7 @@ def description(run: RunInfo) -> dict[str, str]:
     source = run.source
     known = {
         RUN_ID_TAG: run.id,
-        "toolkit.parent_run_id": run.parent,
+        PARENT_RUN_ID_TAG: run.parent,
         "toolkit.group": run.group,
         "toolkit.tags": ",".join(run.tags),
         "toolkit.command": shlex.join(run.command),

@@ -70,6 +70,7 @@ class MlflowTracker:
             client = store.connect(address)
             known = self._known(client, run, memory)
             self._session = Session(client, run, known)
+            self._session.nest()
             self._session.adopt()
         experiment, run_id = str(known.info.experiment_id), str(known.info.run_id)
         return Link(

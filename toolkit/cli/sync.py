@@ -13,8 +13,8 @@ from toolkit import lifecycle
 from toolkit import options
 from toolkit import rundir
 from toolkit import start
+from toolkit.dispatch import CourierProcess
 from toolkit.errors import UsageError
-from toolkit.owner import CourierProcess
 from toolkit.patience import Patience
 from toolkit.redact import Redactor
 from toolkit.rundir import RunDir
@@ -72,12 +72,11 @@ def _deliver(run: RunDir, backend: str, given: dict[str, str]) -> int:
         click.echo(f"{run.path.name}: {backend}: still owed: {error}", err=True)
         return 2
     delivery.owe(run, backend, given, Redactor.from_environment(os.environ))
-    courier = CourierProcess(run, backend, given, run.info().directory)
+    courier = CourierProcess.send(run, backend, given)
     try:
         courier.wait(Patience.from_environment(os.environ))
     finally:
-        if courier.is_working():
-            courier.stop()
+        courier.dismiss()
     state = courier.state()
     if state.is_complete(run, lifecycle.look(run)):
         click.echo(f"{run.path.name}: {backend}: told ({state.told} events)")

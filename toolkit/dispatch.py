@@ -1,0 +1,210 @@
+"""Couriers as whoever sends them sees them: started, waited for, sent again, dismissed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from attrs import field
+from attrs import frozen
+
+from toolkit import delivery
+from toolkit import options
+from toolkit.courier import TOLD
+from toolkit.delivery import Delivery
+from toolkit.patience import Patience
+from toolkit.rundir import RunDir
+
+_LOOK_SECONDS = 0.05
+_KILL_SECONDS = 5.0
+_LOOKS = 10
+"""How often a courier's traffic is looked at before patience ends."""
+_PART_OF_A_FILE = 1 << 16
+"""Bytes between two looks; what is said and heard when a call is only tried again is less."""
+_NOT_FOR_COURIERS = ("TOOLKIT_RUN", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MLFLOW_RUN_ID")
+
+
+@frozen
+class _Terms:
+    """What a courier is started with, and keeps for every run that it is sent with."""
+
+    backend: str
+    folder: str
+    # Options travel in the environment: a secret among them must not be read off a disk.
+    environ: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def of(cls, run: RunDir, backend: str, given: Mapping[str, str]) -> _Terms:
+        """Return those for telling a run to a backend with these options."""
+        environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_COURIERS}
+        environ.update(options.to_environment(backend, delivery.without_secrets(given)))
+        return cls(backend, run.info().directory, environ)
+
+
+class CourierProcess:
+    """A courier that this process started, and what it has said so far about its latest run."""
+
+    def __init__(self, run: RunDir, terms: _Terms) -> None:
+        self.backend = terms.backend
+        self.terms = terms
+        self._run = run
+        self._answer: bytes | None = None
+        with delivery.log_path(run, self.backend).open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "toolkit.courier", str(run.path), self.backend],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                start_new_session=True,
+                env=terms.environ,
+                cwd=terms.folder if Path(terms.folder).is_dir() else None,
+            )
+        os.set_blocking(self._answers.fileno(), False)
+
+    @classmethod
+    def send(cls, run: RunDir, backend: str, given: Mapping[str, str]) -> CourierProcess:
+        """Start a courier that tells a run to a backend with these options."""
+        return cls(run, _Terms.of(run, backend, given))
+
+    def send_again(self, run: RunDir) -> bool:
+        """Have a courier that is done tell another run; False if it has vanished meanwhile."""
+        try:
+            self._orders.write(json.dumps(str(run.path)).encode() + b"\n")
+        except BrokenPipeError:
+            return False
+        self._run, self._answer = run, None
+        return True
+
+    def state(self) -> Delivery:
+        """What the courier has told so far."""
+        return delivery.load(self._run, self.backend)
+
+    def is_working(self) -> bool:
+        """Whether the courier still lives, and isn't done with its run."""
+        if self._answer is None:
+            self._answer = self._answers.read(1)  # None: nothing yet; empty: it has ended
+        return self._answer is None
+
+    def has_told(self) -> bool:
+        """Whether the courier is done with its run, and has told everything."""
+        return not self.is_working() and self._answer == TOLD
+
+    def wait(self, patience: Patience) -> None:
+        """Wait for the courier for as long as there is progress, then dismiss it.
+
+        Progress is an event told, or a part of a large file on its way.
+        """
+        started = since = looked = time.monotonic()
+        place, moved = self.state().place, self._moved()
+        while self.is_working():
+            now = time.monotonic()
+            if (latest := self.state().place) != place:
+                place, since = latest, now
+            if now - looked > patience.without_progress / _LOOKS:
+                before, moved, looked = moved, self._moved(), now
+                since = now if moved - before > _PART_OF_A_FILE else since
+            if now - since > patience.without_progress or now - started > patience.in_all:
+                self.dismiss()
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _moved(self) -> int:
+        """Bytes that the courier and what it started have read and written, where that is known."""
+        import psutil
+
+        total = 0
+        try:
+            courier = psutil.Process(self._process.pid)
+            for process in (courier, *courier.children(recursive=True)):
+                counted = process.io_counters()
+                total += counted.read_chars + counted.write_chars
+        except (psutil.Error, AttributeError):  # it has just ended; macOS doesn't count
+            pass
+        return total
+
+    def dismiss(self) -> None:
+        """End the courier; what it hasn't told stays owed."""
+        # The end of its orders wouldn't reach it: a forked data-loader worker may hold the pipe.
+        self._process.terminate()
+        try:
+            self._process.wait(_KILL_SECONDS)
+        except subprocess.TimeoutExpired:  # a plugin that hangs doesn't get to hold the owner
+            self._process.kill()
+            self._process.wait()
+        self._answer = self._answer or b""
+        self._orders.close()
+        self._answers.close()
+
+    @property
+    def _orders(self) -> IO[bytes]:
+        assert self._process.stdin  # noqa: S101 - it was asked for
+        return self._process.stdin
+
+    @property
+    def _answers(self) -> IO[bytes]:
+        assert self._process.stdout  # noqa: S101 - it was asked for
+        return self._process.stdout
+
+
+class IdleCouriers:
+    """Couriers of child runs that have ended, kept for the next children.
+
+    To start one anew takes seconds of computing where a tracker's client is slow to import, which a
+    search over a hundred settings would pay for a hundred times.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[CourierProcess] = []
+        self._guard = threading.Lock()
+        self._is_open = True
+        self._pid = os.getpid()
+
+    def send(self, run: RunDir, backend: str, given: Mapping[str, str]) -> CourierProcess:
+        """Send one that was started with just these options and environment, else a new one."""
+        terms = _Terms.of(run, backend, given)
+        while courier := self._taken(terms):
+            if courier.send_again(run):
+                return courier
+            courier.dismiss()
+        return CourierProcess(run, terms)
+
+    def _taken(self, terms: _Terms) -> CourierProcess | None:
+        if self._is_forked():
+            return None
+        with self._guard:
+            for courier in self._idle:
+                if courier.terms == terms:
+                    self._idle.remove(courier)
+                    return courier
+        return None
+
+    def keep(self, courier: CourierProcess) -> None:
+        """Keep a courier for another run, if it is fit for one; else it is dismissed."""
+        if courier.has_told() and not self._is_forked():
+            with self._guard:
+                if self._is_open:
+                    self._idle.append(courier)
+                    return
+        courier.dismiss()
+
+    def dismiss(self) -> None:
+        """End all that are kept, and keep none any more."""
+        if self._is_forked():
+            return
+        with self._guard:
+            self._is_open = False
+            idle, self._idle = self._idle, []
+        for courier in idle:
+            courier.dismiss()
+
+    def _is_forked(self) -> bool:
+        """Whether this is a forked child, which shares the couriers' pipes with its parent."""
+        return os.getpid() != self._pid
