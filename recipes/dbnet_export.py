@@ -7,8 +7,6 @@ The file's metadata hold how to prepare a page and the network's own post-proces
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attrs import frozen
 from rich.console import Console
 
@@ -21,6 +19,7 @@ from toolkit_recipes.dbnet.onnx_export import export_metadata
 from toolkit_recipes.dbnet.onnx_export import export_onnx
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.model_source import model_folder
+from toolkit_recipes.paths import given_path
 
 
 @frozen
@@ -39,7 +38,7 @@ def main(config: ExportConfig) -> None:
         raise UsageError("model is missing; give model=FOLDER of a saved network, or model=RUN")
     with model_folder(config.model, ARTIFACTS) as folder:
         saved = load_network(folder)
-    file = Path(config.output).expanduser()
+    file = given_path(config.output)
     export_onnx(saved.network, file, export_metadata(saved.config))
     Reporter(Console(stderr=True)).say(f"written to {file}")
 

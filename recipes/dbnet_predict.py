@@ -33,6 +33,7 @@ from toolkit_recipes.dbnet.predict import write_found
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.model_source import model_folder
+from toolkit_recipes.paths import given_path
 
 SIGNALLED_EXIT_CODE = 128
 """What a shell adds to the number of the signal that ended a program."""
@@ -42,7 +43,7 @@ def main(config: PredictConfig) -> None:
     """Load the network, then read the images one after the other and write what is found."""
     if config.model is None or config.input is None:
         raise UsageError("give model=FOLDER of a saved network, or model=RUN, and input=IMAGES")
-    files = images_of(Path(config.input).expanduser())
+    files = images_of(given_path(config.input))
     check_outputs(config, files)
     finder = _finder(config, _load(config.model))
     reporter = Reporter(Console(stderr=True))
@@ -78,7 +79,7 @@ def _finder(config: PredictConfig, saved: SavedNetwork) -> Finder:
 def _found(
     files: Iterable[tuple[str, Path]], finder: Finder, config: PredictConfig
 ) -> Iterator[FoundPage]:
-    drawn = None if config.drawn is None else Path(config.drawn).expanduser()
+    drawn = None if config.drawn is None else given_path(config.drawn)
     exif = finder.saved.config.data.exif if config.exif is None else config.exif
     for name, file in files:
         yield find_in(name, file, finder, exif=exif, drawn=drawn)

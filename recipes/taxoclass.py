@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from toolkit_recipes.config import as_dict
 from toolkit_recipes.loop import environment
@@ -16,6 +15,7 @@ from toolkit_recipes.loop import main_process_first
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.loop import start_reporter
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.taxoclass.core_classes import mining_statistics
 from toolkit_recipes.taxoclass.corpus import SAMPLE
 from toolkit_recipes.taxoclass.corpus import read_dataset
@@ -41,7 +41,7 @@ def main(config: TaxoClassConfig) -> None:
     """Run all stages, and measure on the test documents what each of them is worth."""
     started = time.monotonic()
     check_together(config)
-    data = read_dataset(SAMPLE if config.data is None else Path(config.data).expanduser())
+    data = read_dataset(SAMPLE if config.data is None else given_path(config.data))
     accelerator = start_accelerator(config.mixed_precision, config.seed, config.threads)
     reporter = start_reporter(accelerator)
     with main_process_first(accelerator):

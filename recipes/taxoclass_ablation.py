@@ -10,7 +10,6 @@ them.
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 
 import attrs
 from accelerate import Accelerator
@@ -24,6 +23,7 @@ from toolkit_recipes.loop import environment
 from toolkit_recipes.loop import refuse_several_processes
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.taxoclass.ablation import COMPARISONS
 from toolkit_recipes.taxoclass.ablation import AblationConfig
 from toolkit_recipes.taxoclass.ablation import configurations
@@ -44,7 +44,7 @@ STAGES = ("zero_shot", "stage3_test", "test")
 def main(config: AblationConfig) -> None:
     """Measure the unchanged configuration, then every variant."""
     unchanged = config.unchanged
-    data = read_dataset(SAMPLE if unchanged.data is None else Path(unchanged.data).expanduser())
+    data = read_dataset(SAMPLE if unchanged.data is None else given_path(unchanged.data))
     wanted = configurations(unchanged, config.parts)
     accelerator = start_accelerator(unchanged.mixed_precision, unchanged.seed, unchanged.threads)
     refuse_several_processes(accelerator)

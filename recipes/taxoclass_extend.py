@@ -8,8 +8,6 @@ own, which ``recipes/taxoclass_predict.py`` takes like any other.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attrs import frozen
 from rich.console import Console
 
@@ -20,6 +18,7 @@ from toolkit_recipes.loop import refuse_several_processes
 from toolkit_recipes.loop import run_recipe
 from toolkit_recipes.loop import start_accelerator
 from toolkit_recipes.model_source import model_folder
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.taxoclass.added_classes import add_classes
 from toolkit_recipes.taxoclass.model_files import ARTIFACT
 from toolkit_recipes.taxoclass.model_files import load
@@ -55,7 +54,7 @@ def main(config: ExtendConfig) -> None:
     reporter = Reporter(Console())
     with model_folder(config.model, ARTIFACT) as folder:
         extended = add_classes(load(folder), folder, config, accelerator)
-        save(Path(config.output).expanduser(), extended.model)
+        save(given_path(config.output), extended.model)
     for note in extended.notes:
         reporter.say(note)
     reporter.say(f"Saved in {config.output}, with {len(extended.model.taxonomy)} classes")

@@ -17,6 +17,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from toolkit.errors import UsageError
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.storage import files_fingerprint
 
 HUB_TIMEOUT = 5.0
@@ -93,7 +94,7 @@ def find_model(
         ModelNotFoundError: found nowhere; the message says what was tried and what to do.
         UsageError: the folder doesn't exist or lacks files.
     """
-    folder = Path(model).expanduser()
+    folder = given_path(model)
     if folder.is_dir():
         return ModelFiles(_checked(folder, needed, f"{option}={model}: the folder"), "path")
     if model.startswith((".", "/", "~")):

@@ -14,13 +14,14 @@ from toolkit.errors import UsageError
 from toolkit.events import Artifact
 from toolkit.journal import events_of
 from toolkit.rundir import RunDir
+from toolkit_recipes.paths import given_path
 
 BEST = "best"
 """Alias of the version to take, where any has it."""
 
 
 @contextmanager
-def model_folder(model: str, artifact: str) -> Iterator[Path]:
+def model_folder(model: str, artifact: str, option: str = "model") -> Iterator[Path]:
     """Give the folder of a model for as long as it takes to load it.
 
     Of several models of a run the last one that is called best is taken, else the last one.
@@ -30,26 +31,27 @@ def model_folder(model: str, artifact: str) -> Iterator[Path]:
             (``./runs``), of which a part that no other run has is enough. The files of a run lie
             apart from each other, so they are brought together by links in a temporary folder.
         artifact: what a run calls its models; ``*`` stands for anything.
+        option: what the user gives it as, for messages.
 
     Raises:
         UsageError: there is no such folder or run, or the run has no model.
     """
-    path = Path(model).expanduser()
+    path = given_path(model)
     if os.path.isdir(path) and not os.path.isfile(path / "run.json"):
         yield path
         return
-    run = RunDir(path) if os.path.isdir(path) else _find_run(model)
+    run = RunDir(path) if os.path.isdir(path) else _find_run(model, option)
     found = _best_model(run, artifact)
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         _link(found, run, Path(folder))
         yield Path(folder)
 
 
-def _find_run(model: str) -> RunDir:
+def _find_run(model: str, option: str) -> RunDir:
     try:
         return rundir.find(rundir.runs_dir(None, os.environ), model)
     except UsageError as error:
-        raise UsageError(f"model={model}: no such folder, and {error}") from None
+        raise UsageError(f"{option}={model}: no such folder, and {error}") from None
 
 
 def _best_model(run: RunDir, artifact: str) -> Artifact:

@@ -228,7 +228,7 @@ def _kept(model: str, config: DbnetConfig, steps: int) -> Checkpoint:
             epochs had other steps, or it has had all of them.
     """
     where = f"training.start_from={model}"
-    with model_folder(model, ARTIFACTS) as folder:
+    with model_folder(model, ARTIFACTS, "training.start_from") as folder:
         saved = load_network(folder)
         if not (folder / STATE).is_dir():
             raise UsageError(f"{where}: has no {STATE}/, so it can be used, but not gone on from")
@@ -271,7 +271,7 @@ def _weights(model: str, config: DbnetConfig) -> Tensors:
         raise UsageError(
             f"{where}: and training.start_from goes on with weights of its own; give one of them"
         )
-    with model_folder(model, ARTIFACTS) as folder:
+    with model_folder(model, ARTIFACTS, "model.weights") as folder:
         saved = load_network(folder)
     for name in ("backbone", "width", "neck_channels", "scale_fusion"):
         was, wanted = getattr(saved.config.model, name), getattr(config.model, name)

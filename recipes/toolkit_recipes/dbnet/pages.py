@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from attrs import field
@@ -19,6 +18,7 @@ from toolkit_recipes.dbnet.readers.pages import PageSet
 from toolkit_recipes.dbnet.readers.pages import StoredPage
 from toolkit_recipes.dbnet.readers.pages import read_pages
 from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
+from toolkit_recipes.paths import given_path
 
 
 @frozen(eq=False)
@@ -65,7 +65,7 @@ def find_pages(config: DbnetConfig) -> Pages:
 
 
 def _read(folder: str, data: DataConfig) -> PageSet:
-    return read_pages(Path(folder).expanduser(), data.format, exif=data.exif)
+    return read_pages(given_path(folder), data.format, exif=data.exif)
 
 
 def _generated(config: DbnetConfig) -> dict[str, Sequence[PageSource]]:

@@ -40,6 +40,7 @@ from toolkit_recipes.dbnet.pictures import draw_page
 from toolkit_recipes.dbnet.postprocess import find_texts
 from toolkit_recipes.dbnet.presets import PostprocessConfig
 from toolkit_recipes.dbnet.readers.layout import files_below
+from toolkit_recipes.paths import given_path
 
 T = TypeVar("T")
 
@@ -190,11 +191,11 @@ def check_outputs(config: PredictConfig, files: Sequence[tuple[str, Path]]) -> N
     _check_file("output", config.output, images)
     if config.icdar is not None:
         zipped = _check_file("icdar", config.icdar, images)
-        if zipped.resolve() == Path(config.output).expanduser().resolve():
+        if zipped.resolve() == given_path(config.output).resolve():
             raise UsageError(f"icdar={zipped}: the same file as output; give another one")
         icdar_names((name for name, _ in files), zipped)
     if config.drawn is not None and config.input is not None:
-        _check_drawn(Path(config.drawn).expanduser(), Path(config.input).expanduser())
+        _check_drawn(given_path(config.drawn), given_path(config.input))
 
 
 def find_in(name: str, file: Path, finder: Finder, *, exif: bool, drawn: Path | None) -> FoundPage:
@@ -226,9 +227,9 @@ def write_found(pages: Sequence[FoundPage], config: PredictConfig) -> None:
     Raises:
         UsageError: one can't be written.
     """
-    write_json(pages, Path(config.output).expanduser())
+    write_json(pages, given_path(config.output))
     if config.icdar is not None:
-        write_icdar_zip(pages, Path(config.icdar).expanduser())
+        write_icdar_zip(pages, given_path(config.icdar))
 
 
 def draw(page: LoadedPage, found: FoundPage, folder: Path) -> None:
@@ -263,7 +264,7 @@ def _why_not(path: Path) -> str:
 
 
 def _check_file(key: str, given: str, images: set[Path]) -> Path:
-    file = Path(given).expanduser()
+    file = given_path(given)
     if os.path.isdir(file):
         raise UsageError(f"{key}={file}: a folder; give the file to write")
     if not os.path.isdir(file.parent):

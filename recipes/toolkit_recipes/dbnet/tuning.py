@@ -28,6 +28,7 @@ from toolkit_recipes.dbnet.presets import DbnetConfig
 from toolkit_recipes.dbnet.presets import PostprocessConfig
 from toolkit_recipes.dbnet.readers.pages import read_pages
 from toolkit_recipes.dbnet.synthetic.receipts import synthetic_pages
+from toolkit_recipes.paths import given_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +94,7 @@ def find_tuning_pages(config: TuneConfig, trained: DbnetConfig) -> TuningPages:
         made = synthetic_pages(trained.synthetic, SYNTHETIC_SEED, 0, config.pages)
         return TuningPages(made, {"pages": len(made)})
     exif = trained.data.exif if config.exif is None else config.exif
-    read = read_pages(Path(config.data).expanduser(), config.format, exif=exif)
+    read = read_pages(given_path(config.data), config.format, exif=exif)
     if not any(not region.ignore for page in read.pages for region in page.regions):
         raise UsageError(
             f"data={config.data}: its pages hold no text that counts (all are don't care, or there "

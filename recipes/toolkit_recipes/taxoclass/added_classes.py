@@ -25,6 +25,7 @@ from toolkit.errors import UsageError
 from toolkit.errors import did_you_mean
 from toolkit_recipes.console import Reporter
 from toolkit_recipes.model_hub import ModelFiles
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.taxoclass.class_encoder import both_directions
 from toolkit_recipes.taxoclass.class_views import mean_vectors
 from toolkit_recipes.taxoclass.class_views import view_texts
@@ -109,7 +110,7 @@ def read_additions(words: Iterable[str], file: str | None = None) -> list[Additi
     """
     found = [*map(_from_word, words)]
     if file is not None:
-        found += map(_from_row, read_rows(Path(file).expanduser(), ADDITION_LINE))
+        found += map(_from_row, read_rows(given_path(file), ADDITION_LINE))
     if not found:
         raise UsageError("no class to add; give add=NAME:PARENT, or add_from=FILE with lines of it")
     return found

@@ -37,6 +37,7 @@ from transformers import PreTrainedTokenizerBase
 
 from toolkit.errors import UsageError
 from toolkit_recipes.config import as_dict
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.saved_settings import read_settings
 from toolkit_recipes.taxoclass.calibration import Calibration
 from toolkit_recipes.taxoclass.classifier import TaxoClassifier
@@ -247,7 +248,7 @@ def _published(config: TaxoClassConfig) -> TaxoClassConfig:
 
 
 def _without_folder(model: str) -> str:
-    folder = Path(model).expanduser()
+    folder = given_path(model)
     return os.path.basename(os.path.abspath(folder)) if folder.is_dir() else model
 
 

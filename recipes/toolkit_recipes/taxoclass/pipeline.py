@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from toolkit.run import Run
 from toolkit_recipes.config import as_dict
 from toolkit_recipes.console import Reporter
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.storage import StageCache
 from toolkit_recipes.storage import Tensors
 from toolkit_recipes.storage import content_key
@@ -125,7 +126,7 @@ class Pipeline:
         """Find where results and checkpoints are kept, the same place on every process."""
         folder = from_main_process(accelerator, str(run.dir) if run.dir else None)
         home = Path(folder) if folder else None
-        kept = Path(config.cache).expanduser() if config.cache else home and home / "cache"
+        kept = given_path(config.cache) if config.cache else home and home / "cache"
         journal = Journal(run, reporter, config.log_interval, config.checkpoint_every)
         place = Workplace(accelerator, config, journal, home and home / "checkpoints")
         cache = StageCache(kept, accelerator, config.start_from)

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from typing import Literal
 from typing import TextIO
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from toolkit.errors import UsageError
 from toolkit_recipes.config import option
+from toolkit_recipes.paths import given_path
 from toolkit_recipes.taxoclass.classify import Classifier
 from toolkit_recipes.taxoclass.decode import Decoded
 from toolkit_recipes.taxoclass.decode import decode
@@ -217,7 +217,7 @@ def open_source(config: PredictConfig) -> Iterator[Source]:
         yield Source(sys.stdin.buffer, "standard input", config.text, config.id)
         return
     try:
-        stream = Path(config.input).expanduser().open("rb")
+        stream = given_path(config.input).open("rb")
     except OSError as error:
         raise UsageError(f"input={config.input}: can't be read ({error.strerror})") from None
     with stream:
@@ -236,7 +236,7 @@ def open_target(name: str) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    path = Path(name).expanduser()
+    path = given_path(name)
     partial = path.with_name(path.name + ".partial")
     if path.is_dir():
         raise UsageError(f"output={name}: this is a folder; give a file in it")

@@ -185,7 +185,7 @@ def test_export_gives_a_network_that_onnxruntime_runs(one: Launched, tmp_path: P
         (SCRIPT, ("data.train=nowhere",), "nowhere"),
         (SCRIPT, ("training.batch_size=3", "training.accumulation=2"), "multiple of 2"),
         (SCRIPT, ("preset=paperr",), "did you mean 'paper'"),
-        ("dbnet_predict.py", ("model=x", "input=nowhere"), "no such file or folder"),
+        ("dbnet_predict.py", ("model=x", "input=~nobody/x"), "no such file or folder"),
         ("dbnet_tune.py", (), "model is missing"),
         ("dbnet_export.py", ("model=nowhere",), "no such folder"),
     ],

@@ -169,18 +169,18 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path, model: Path) -> No
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("nowhere", r"model=nowhere: no such folder, and no run 'nowhere' in .*runs"),
+        ("nowhere", r"weights=nowhere: no such folder, and no run 'nowhere' in .*runs"),
         ("runs/20260101-000000-abcdef", r"the run has no artifact 'taxo_model'; it hasn't got"),
     ],
 )
 def test_a_model_that_is_not_there_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, message: str
 ) -> None:
-    """Neither folder nor run, or a run that has no model yet."""
+    """Neither folder nor run, by the option it was given as; or a run that has no model yet."""
     rundir.create(tmp_path / "runs", run_info())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TOOLKIT_RUNS_DIR", raising=False)
-    with pytest.raises(UsageError, match=message), model_folder(model, ARTIFACT):
+    with pytest.raises(UsageError, match=message), model_folder(model, ARTIFACT, "weights"):
         pass
 
 
