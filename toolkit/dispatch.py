@@ -155,17 +155,26 @@ class CourierProcess:
 
 
 class IdleCouriers:
-    """Couriers of child runs that have ended, kept for the next children.
+    """Couriers that have told everything about a run, kept for the next runs of this process.
 
     To start one anew takes seconds of computing where a tracker's client is slow to import, which a
-    search over a hundred settings would pay for a hundred times.
+    loop over a hundred settings would pay for a hundred times.
+
+    Args:
+        most: how many are kept; one more ends the one that has waited longest.
+        seconds: for how long each is kept.
     """
 
-    def __init__(self) -> None:
-        self._idle: list[CourierProcess] = []
+    def __init__(self, most: int = 4, seconds: float = 60.0) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._idle: dict[CourierProcess, threading.Timer] = {}
         self._guard = threading.Lock()
-        self._is_open = True
         self._pid = os.getpid()
+
+    def is_forked(self) -> bool:
+        """Whether this is a forked child, which shares the couriers' pipes with its parent."""
+        return os.getpid() != self._pid
 
     def send(self, run: RunDir, backend: str, given: Mapping[str, str]) -> CourierProcess:
         """Send one that was started with just these options and environment, else a new one."""
@@ -177,34 +186,40 @@ class IdleCouriers:
         return CourierProcess(run, terms)
 
     def _taken(self, terms: _Terms) -> CourierProcess | None:
-        if self._is_forked():
-            return None
         with self._guard:
-            for courier in self._idle:
+            for courier, timer in self._idle.items():
                 if courier.terms == terms:
-                    self._idle.remove(courier)
+                    del self._idle[courier]
+                    timer.cancel()
                     return courier
         return None
 
     def keep(self, courier: CourierProcess) -> None:
         """Keep a courier for another run, if it is fit for one; else it is dismissed."""
-        if courier.has_told() and not self._is_forked():
-            with self._guard:
-                if self._is_open:
-                    self._idle.append(courier)
-                    return
-        courier.dismiss()
-
-    def dismiss(self) -> None:
-        """End all that are kept, and keep none any more."""
-        if self._is_forked():
+        if not courier.has_told():
+            courier.dismiss()
             return
+        timer = threading.Timer(self._seconds, self._drop, [courier])
+        timer.daemon = True
         with self._guard:
-            self._is_open = False
-            idle, self._idle = self._idle, []
-        for courier in idle:
+            self._idle[courier] = timer
+            surplus = list(self._idle)[: -self._most]
+        try:
+            timer.start()
+        except RuntimeError:  # the interpreter is ending: there are no next runs
+            self._drop(courier)
+        for one in surplus:
+            self._drop(one)
+
+    def _drop(self, courier: CourierProcess) -> None:
+        with self._guard:
+            timer = self._idle.pop(courier, None)
+        if timer:  # else it was sent again
+            timer.cancel()
             courier.dismiss()
 
-    def _is_forked(self) -> bool:
-        """Whether this is a forked child, which shares the couriers' pipes with its parent."""
-        return os.getpid() != self._pid
+    def dismiss(self) -> None:
+        """End all that are kept."""
+        if not self.is_forked():
+            for courier in list(self._idle):
+                self._drop(courier)

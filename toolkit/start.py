@@ -58,11 +58,11 @@ class _Active:
     """Whom this process tells about it, with options as they were given, secrets and all."""
     project: str | None = None
     """What it belongs to, and its children unless they say otherwise."""
-    couriers: IdleCouriers | None = field(default=None, repr=False)
-    """Those of its children, for its next children."""
 
 
 _ACTIVE: ContextVar[tuple[_Active, ...]] = ContextVar("toolkit_active_runs", default=())
+
+_COURIERS: ContextVar[IdleCouriers] = ContextVar("toolkit_idle_couriers")
 
 
 def active_run() -> Run | None:
@@ -137,8 +137,7 @@ def start_run(
         beside = parent.dir if parent else None
         home = beside.parent if beside else rundir.runs_dir(runs_dir, environ)
         parent_id = parent_run_id or (parent.id if parent else None)
-        couriers = active.couriers if active else None
-        run = _own(home, run_id, parent_id, said, known_steps, couriers)
+        run = _own(home, run_id, parent_id, said, known_steps)
     if texts:
         run.set_tags(texts)
     return run
@@ -154,25 +153,18 @@ def _join(run_dir: RunDir, said: Described) -> Run:
     with run_dir.lock():
         writer = SegmentWriter.create(run_dir.journal, "joined")
     recorder = Recorder(run_dir, writer, last_steps(run_dir))
-    couriers = IdleCouriers()
 
     def leave(status: Status) -> None:
         recorder.write(Left(time.time(), status))
         recorder.close()
-        couriers.dismiss()
 
     run = Run(run_dir.path.name, recorder, leave)
     run.describe(masked(said, recorder.redactor))
-    return _activate(_Active(run, {}, run_dir.info().project or said.project, couriers))
+    return _activate(_Active(run, project=run_dir.info().project or said.project))
 
 
 def _own(
-    home: Path,
-    run_id: str | None,
-    parent: str | None,
-    said: Described,
-    known_steps: KnownSteps,
-    idle: IdleCouriers | None,
+    home: Path, run_id: str | None, parent: str | None, said: Described, known_steps: KnownSteps
 ) -> Run:
     """Make a run, or go on with one, that this process owns."""
     chosen = chosen_backends(said.backends, os.environ)
@@ -185,21 +177,27 @@ def _own(
             chosen = chosen or _inherited_backends(rundir.find(home, parent))
         info = new_info(Described(said.time), sys.orig_argv, os.environ, parent)
         run_dir = rundir.create(home, info)
-    owner = Owner(run_dir, chosen, lambda line: print(line, file=sys.stderr), idle)  # noqa: T201
+    owner = Owner(run_dir, chosen, _tell_user, _idle_couriers())
     had = last_steps(run_dir) if known_steps == "pass over" else LastSteps()
     recorder = Recorder(run_dir, owner.writer, had)
-    couriers = IdleCouriers()
-
-    def finish(status: Status) -> None:
-        try:
-            owner.finish(status)
-        finally:
-            couriers.dismiss()
-
-    run = Run(run_dir.path.name, recorder, finish)
+    run = Run(run_dir.path.name, recorder, owner.finish)
     run.describe(masked(said, recorder.redactor))
     owner.start()
-    return _activate(_Active(run, chosen, run_dir.info().project or said.project, couriers))
+    return _activate(_Active(run, chosen, run_dir.info().project or said.project))
+
+
+def _tell_user(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - the script's owner has no other way
+
+
+def _idle_couriers() -> IdleCouriers:
+    """Those of this thread, for its next runs; they leave with the process at the latest."""
+    kept = _COURIERS.get(None)
+    if kept is None or kept.is_forked():
+        kept = IdleCouriers()
+        _COURIERS.set(kept)
+        atexit.register(kept.dismiss)
+    return kept
 
 
 def new_info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class FileTracker:
         else:
             kinds = ("params", "metrics", "tags", "summary", "artifacts", "console")
             self._record = {"project": run.project_name, "status": None} | {k: {} for k in kinds}
-        self._record |= {"name": run.display_name, "note": self.note}
+        self._record |= {"name": run.display_name, "note": self.note, "pid": os.getpid()}
         self._save()
         return Link(id=run.id, url=self._file.as_uri())
 

@@ -1,4 +1,4 @@
-"""Couriers of child runs: one is sent again and again, for as long as the parent goes on."""
+"""One courier is sent again and again with the runs of a process that follow each other."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from tests.commands import Bench
 from tests.toolkit.conftest import Installer
 from tests.waiting import wait_until
 from toolkit import delivery
+from toolkit import recorded
 from toolkit import rundir
+from toolkit.dispatch import IdleCouriers
+from toolkit.patience import Patience
+from toolkit.redact import Redactor
+from toolkit.rundir import RunDir
 
-COURIERS = """
-import os, psutil, signal, sys, toolkit
+CHILDREN = """
+import os, psutil, signal, toolkit
 def couriers():
     mine = psutil.Process().children()
     return {c.pid for c in mine if "toolkit.courier" in c.cmdline()}
-def child(loss, **others):
-    before = couriers()
-    with toolkit.start_run(nested=True, name=str(loss), **others) as run:
-        run.log_metrics({"loss": loss}, step=0)
-    return couriers() - before
+def child(name, **others):
+    with toolkit.start_run(nested=True, name=name, **others) as run:
+        run.log_metrics({"loss": int(name)}, step=0)
 parent = toolkit.start_run(name="parent", backend="file")
 """
 
@@ -38,97 +41,139 @@ def third_party(install: Installer) -> dict[str, str]:
 def run(bench: Bench, code: str, third_party: dict[str, str], *, is_tracked: bool = False) -> str:
     """Run a script that ends well; returns what it printed."""
     start = bench.track if is_tracked else bench.run_script
-    done = start(COURIERS + code, env=third_party)
+    done = start(CHILDREN + code, env=third_party)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def told(bench: Bench, folder: str = "tracked") -> dict[str, dict[str, Any]]:
-    """What was told of each run, by its name."""
+    """What was told of each run in full, by its name."""
     records = [json.loads(file.read_text()) for file in (bench.folder / folder).glob("*.json")]
+    assert {record["status"] for record in records} == {"FINISHED"}
     return {record["name"]: record for record in records}
+
+
+def teller(bench: Bench, name: str, folder: str = "tracked") -> int:
+    """The process that told of a run."""
+    pid: int = told(bench, folder)[name]["pid"]
+    return pid
 
 
 @pytest.mark.parametrize("is_tracked", [True, False])
 def test_the_next_child_gets_the_courier_of_the_last(
     bench: Bench, third_party: dict[str, str], is_tracked: bool
 ) -> None:
-    """One process tells all children, each in full, and is gone when the parent has ended."""
-    code = (
-        "parents = couriers()\n"
-        "print(*(len(child(loss, backend='file')) for loss in range(4)))\n"
-        "print(*couriers() - parents)\n"
-        "parent.end()\n"
-        "assert not couriers()\n"
-    )
-    counts, kept = run(bench, code, third_party, is_tracked=is_tracked).splitlines()
-    assert counts == "1 0 0 0"
-    assert not psutil.pid_exists(int(kept))
-    records = told(bench)
-    for loss in range(4):
-        assert list(records[str(loss)]["metrics"]["loss"].values()) == [loss]
-        assert records[str(loss)]["status"] == "FINISHED"
+    """One process tells all children, each in full, and is gone when the script has ended."""
+    code = "for name in '0123': child(name, backend='file')"
+    run(bench, code, third_party, is_tracked=is_tracked)
+    pids = {teller(bench, name) for name in "0123"}
+    assert len(pids) == 1
+    assert not any(map(psutil.pid_exists, pids))
+    for name in "0123":
+        assert list(told(bench)[name]["metrics"]["loss"].values()) == [int(name)]
+
+
+def test_the_next_run_gets_the_courier_of_the_last(
+    bench: Bench, third_party: dict[str, str]
+) -> None:
+    """Also where runs are no children of each other."""
+    code = "parent.end()\nfor name in '12': toolkit.start_run(name=name, backend='file').end()"
+    run(bench, code, third_party)
+    assert teller(bench, "parent") == teller(bench, "1") == teller(bench, "2")
+
+
+def test_sync_sends_one_courier_with_all_runs(bench: Bench, third_party: dict[str, str]) -> None:
+    """What is owed of a hundred runs doesn't take a hundred couriers."""
+    run(bench, "for name in '12': child(name, backend='none')", third_party)
+    done = bench.toolkit("sync", "--backend", "file", "-o", "file.folder=late", env=third_party)
+    assert done.returncode == 0, done.stderr
+    assert teller(bench, "1", "late") == teller(bench, "2", "late")
 
 
 def test_other_options_get_another_courier(bench: Bench, third_party: dict[str, str]) -> None:
-    """What a courier was started with, options and environment, is for those runs alone."""
+    """What a courier was started with, options and environment, is for such runs alone."""
     code = (
-        "print(len(child(1)), len(child(2, backend={'file': {'folder': 'there'}})))\n"
+        "child('1')\n"
+        "child('2', backend={'file': {'folder': 'there'}})\n"
         "os.environ['TOOLKIT_FILE_FOLDER'] = 'elsewhere'\n"
-        "print(len(child(3)), len(child(4)))\n"
+        "child('3')\n"
+        "del os.environ['TOOLKIT_FILE_FOLDER']\n"
+        "child('4')\n"
     )
-    assert run(bench, code, third_party) == "1 1\n1 0\n"
+    run(bench, code, third_party)
+    assert teller(bench, "4") == teller(bench, "1")
     assert told(bench, "there").keys() == {"2"}
-    assert told(bench, "elsewhere").keys() == {"3", "4"}
+    assert told(bench, "elsewhere").keys() == {"3"}
 
 
 def test_a_courier_that_gave_up_is_not_sent_again(
     bench: Bench, third_party: dict[str, str]
 ) -> None:
-    """Whatever made it fail may have left it in any state; the next child gets a new one."""
+    """It may be in any state: it ends, and the next run gets another."""
     (bench.folder / "tracked").mkdir()
     (bench.folder / "tracked" / "down").touch()
     code = (
-        "parents = couriers()\n"
-        "child(1, backend='silent')\n"
-        "assert couriers() == parents\n"
+        "before = couriers()\n"
+        "child('1', backend='silent')\n"
+        "assert couriers() == before\n"
         "os.unlink('tracked/down')\n"
-        "print(len(child(2, backend='silent')))\n"
+        "child('2', backend='silent')\n"
     )
-    assert run(bench, code, {**third_party, "TOOLKIT_FINISH_TIMEOUT": "1"}) == "1\n"
-    assert told(bench)["2"]["status"] == "FINISHED"
+    run(bench, code, {**third_party, "TOOLKIT_FINISH_TIMEOUT": "1"})
+    assert told(bench).keys() == {"2", "parent"}
 
 
 def test_a_courier_that_was_killed_while_idle_is_replaced(
     bench: Bench, third_party: dict[str, str]
 ) -> None:
-    """The next child is told all the same."""
+    """The next run is told all the same."""
     code = (
-        "(kept,) = child(1)\n"
+        "before = couriers()\n"
+        "child('1')\n"
+        "(kept,) = couriers() - before\n"
         "os.kill(kept, signal.SIGKILL)\n"
         "psutil.Process(kept).wait(60)\n"
-        "print(len(child(2)))\n"
+        "child('2')\n"
     )
-    assert run(bench, code, third_party) == "1\n"
-    assert {told(bench)[name]["status"] for name in "12"} == {"FINISHED"}
+    run(bench, code, third_party)
+    assert teller(bench, "1") != teller(bench, "2")
 
 
 def test_each_run_has_its_own_log(bench: Bench, third_party: dict[str, str]) -> None:
     """What a courier has to say is found beside the run that it says it of."""
     code = (
-        "child(1, backend='refusing')\n"
+        "child('1', backend='refusing')\n"
         "with toolkit.start_run(nested=True, name='2', backend='refusing') as run:\n"
         "    run.log_metric('bad', 1)\n"
-        "child(3, backend='refusing')\n"
+        "child('3', backend='refusing')\n"
     )
     run(bench, code, third_party)
-    logs = {
+    assert teller(bench, "1") == teller(bench, "2") == teller(bench, "3")
+    logs = [
         delivery.log_path(one, "refusing").read_text()
         for one in rundir.all_runs(bench.runs)
         if "refusing" in delivery.backends(one)
-    }
-    assert len(logs) == 2
-    assert sum("a metric named 'bad'" in log for log in logs) == 1
+    ]
+    assert sorted("a metric named 'bad'" in log for log in logs) == [False, False, True]
+
+
+def test_a_forked_process_has_couriers_of_its_own(
+    bench: Bench, third_party: dict[str, str]
+) -> None:
+    """It doesn't order its parent's about, nor end them when it ends."""
+    code = (
+        "child('1')\n"
+        "parent.end()\n"
+        "if os.fork() == 0:\n"
+        "    toolkit.start_run(name='2', backend='file').end()\n"
+        "else:\n"
+        "    assert os.wait()[1] == 0\n"
+        "    toolkit.start_run(name='3', backend='file').end()\n"
+    )
+    run(bench, code, third_party)
+    before = {teller(bench, "1"), teller(bench, "parent")}
+    assert teller(bench, "2") not in before
+    assert teller(bench, "3") in before
 
 
 def test_idle_couriers_leave_when_the_script_is_killed(
@@ -136,21 +181,64 @@ def test_idle_couriers_leave_when_the_script_is_killed(
 ) -> None:
     """Nothing is left behind by SIGKILL, though a forked process of the script lives on."""
     code = (
-        "(kept,) = child(1)\n"
-        "print(kept, flush=True)\n"
-        "if (forked := os.fork()) == 0:\n"
+        "child('1')\n"
+        "parent.end()\n"
+        "print(*couriers(), flush=True)\n"
+        "if os.fork() == 0:\n"
         "    os.close(1); os.close(2)\n"
         "    for _ in range(10_000):\n"
         "        if os.path.exists('over') or signal.sigtimedwait((), 0.05): break\n"
         "    os._exit(0)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = bench.run_script(COURIERS + code, env=third_party)
-    (kept,) = map(int, done.stdout.split())
+    done = bench.run_script(CHILDREN + code, env=third_party)
+    kept = [int(pid) for pid in done.stdout.split()]
+    assert len(kept) == 2
     try:
-        wait_until(lambda: not _is_alive(kept))
+        wait_until(lambda: not any(map(_is_alive, kept)))
     finally:
         Path(bench.folder, "over").touch()
+
+
+def test_idle_couriers_leave_after_a_while(
+    bench: Bench, third_party: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook that goes on for days doesn't keep processes that nobody sends."""
+    monkeypatch.setenv("PYTHONPATH", third_party["PYTHONPATH"])
+    (courier,) = _tell_all(bench, IdleCouriers(seconds=0.1), third_party, names="1")
+    wait_until(lambda: not _is_alive(courier))
+
+
+def test_the_longest_idle_courier_makes_room(
+    bench: Bench, third_party: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many settings a process tells runs with, it keeps only a few couriers."""
+    monkeypatch.setenv("PYTHONPATH", third_party["PYTHONPATH"])
+    idle = IdleCouriers(most=2)
+    first, second, third = _tell_all(bench, idle, third_party, names="123")
+    assert [_is_alive(courier) for courier in (first, second, third)] == [False, True, True]
+    idle.dismiss()
+    assert not _is_alive(second)
+    assert not _is_alive(third)
+
+
+def _tell_all(
+    bench: Bench, idle: IdleCouriers, third_party: dict[str, str], names: str
+) -> list[int]:
+    """Have runs told one after another, each into a folder of its own; returns who told them."""
+    run(bench, f"for name in '{names}': child(name, backend='none')", third_party)
+    found = {recorded.overview(one).info.name: one for one in rundir.all_runs(bench.runs)}
+    for name in names:
+        _tell(found[name], idle, name)
+    return [teller(bench, name, name) for name in names]
+
+
+def _tell(run_dir: RunDir, idle: IdleCouriers, folder: str) -> None:
+    given = {"folder": folder}
+    delivery.owe(run_dir, "file", given, Redactor.from_environment({}))
+    courier = idle.send(run_dir, "file", given)
+    courier.wait(Patience())
+    idle.keep(courier)
 
 
 def _is_alive(pid: int) -> bool:

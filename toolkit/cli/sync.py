@@ -13,7 +13,7 @@ from toolkit import lifecycle
 from toolkit import options
 from toolkit import rundir
 from toolkit import start
-from toolkit.dispatch import CourierProcess
+from toolkit.dispatch import IdleCouriers
 from toolkit.errors import UsageError
 from toolkit.patience import Patience
 from toolkit.redact import Redactor
@@ -46,20 +46,21 @@ def command(
     runs = [rundir.find(home, i) for i in run_ids] or rundir.all_runs(home)
     told = {name for run in runs for name in delivery.backends(run)}
     start.refuse_unused(given, backends or told)
-    codes = {0}
+    codes, idle = {0}, IdleCouriers()
     for run in runs:
         if lifecycle.settle(run).state == "RUNNING":
             click.echo(f"{run.path.name}: still running; its own couriers are at it")
             continue
         for backend in backends or delivery.backends(run):
             if not delivery.load(run, backend).is_complete(run, lifecycle.look(run)):
-                codes.add(_deliver(run, backend, given.get(backend, {})))
+                codes.add(_deliver(run, backend, given.get(backend, {}), idle))
             elif run_ids or backends:
                 click.echo(f"{run.path.name}: {backend}: everything was told already")
+    idle.dismiss()
     sys.exit(max(codes))
 
 
-def _deliver(run: RunDir, backend: str, given: dict[str, str]) -> int:
+def _deliver(run: RunDir, backend: str, given: dict[str, str], idle: IdleCouriers) -> int:
     """Tell one backend what it hasn't been told.
 
     0: everything is told now; 1: something stays owed; 2: it needs an option that isn't given.
@@ -72,11 +73,11 @@ def _deliver(run: RunDir, backend: str, given: dict[str, str]) -> int:
         click.echo(f"{run.path.name}: {backend}: still owed: {error}", err=True)
         return 2
     delivery.owe(run, backend, given, Redactor.from_environment(os.environ))
-    courier = CourierProcess.send(run, backend, given)
+    courier = idle.send(run, backend, given)
     try:
         courier.wait(Patience.from_environment(os.environ))
     finally:
-        courier.dismiss()
+        idle.keep(courier)
     state = courier.state()
     if state.is_complete(run, lifecycle.look(run)):
         click.echo(f"{run.path.name}: {backend}: told ({state.told} events)")
