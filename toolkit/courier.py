@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import IO
 from typing import TypeVar
 
 from attrs import evolve
@@ -241,12 +242,12 @@ def main(argv: Sequence[str]) -> int:
     Their folders come on standard input, each a line of JSON; whether all of a run was told is
     answered on standard output. Returns 0 when everything was told of the last one.
     """
-    backend, answers = argv[1], os.dup(sys.stdout.fileno())
-    starter, code = os.getppid(), 1
+    backend, starter, code = argv[1], os.getppid(), 1
+    orders, answers = _taken_from_plugins(sys.stdin), _taken_from_plugins(sys.stdout)
     signal.signal(signal.SIGTERM, _leave)
     os.nice(_NICENESS)
     try:
-        for folder in itertools.chain(argv[:1], _orders(starter)):
+        for folder in itertools.chain(argv[:1], _folders(orders, starter)):
             code = _deliver(RunDir(Path(folder)), backend)
             with suppress(BrokenPipeError):  # nobody is left to hear it
                 os.write(answers, NOT_TOLD if code else TOLD)
@@ -255,16 +256,25 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def _orders(starter: int) -> Iterator[str]:
-    """Yield the folders of further runs, for as long as the process that started this one lives."""
+def _taken_from_plugins(stream: IO[str]) -> int:
+    """Put nothing in a stream's place, which plugins and their processes use; returns a new one."""
+    taken = os.dup(stream.fileno())
+    with open(os.devnull, "r+b") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
+    return taken
+
+
+def _folders(orders: int, starter: int) -> Iterator[str]:
+    """Yield those of further runs, for as long as the process that started this one lives."""
     # Its end alone doesn't end the pipe, while a data-loader worker that it forked lives on.
-    while os.getppid() == starter:
-        is_there, _, _ = select.select([sys.stdin], [], [], _POLL_SECONDS)
-        if is_there:
-            line = sys.stdin.readline()
-            if not line:
-                return
-            yield json.loads(line)
+    with os.fdopen(orders) as lines:
+        while os.getppid() == starter:
+            is_there, _, _ = select.select([lines], [], [], _POLL_SECONDS)
+            if is_there:
+                line = lines.readline()
+                if not line:
+                    return
+                yield json.loads(line)
 
 
 def _deliver(run: RunDir, backend: str) -> int:

@@ -139,6 +139,14 @@ def test_a_courier_that_was_killed_while_idle_is_replaced(
     assert teller(bench, "1") != teller(bench, "2")
 
 
+def test_a_plugin_that_reads_standard_input_gets_nothing(
+    bench: Bench, third_party: dict[str, str]
+) -> None:
+    """Which run is told next is between the courier and who sent it."""
+    run(bench, "for name in '12': child(name, backend='asking')", third_party)
+    assert teller(bench, "1") == teller(bench, "2")
+
+
 def test_each_run_has_its_own_log(bench: Bench, third_party: dict[str, str]) -> None:
     """What a courier has to say is found beside the run that it says it of."""
     code = (
