@@ -118,25 +118,24 @@ def start_run(
     Raises:
         UsageError: a run is active already, an unknown backend, a run that can't be resumed.
     """
-    active = _active()
-    parent = active.run if active else None
+    parent = _active()
     if parent and not nested:
         raise UsageError(
-            f"run {parent.id} is active already: end it first with toolkit.end_run(), or use "
+            f"run {parent.run.id} is active already: end it first with toolkit.end_run(), or use "
             "start_run(nested=True) for a child"
         )
     environ = os.environ
     if is_silent(environ):
         return _activate(_Active(Run(_silent_id(environ), None, lambda status: None)))
     labels, texts = _split_tags(tags)
-    project = project or (active.project if active else None)
+    project = project or (parent.project if parent else None)
     said = Described(time.time(), project, name, group, labels, notes, _backends(backend))
     if environ.get("TOOLKIT_RUN") and not parent and run_id is None and parent_run_id is None:
         run = _join(RunDir(Path(environ["TOOLKIT_RUN"])), said)
     else:
-        beside = parent.dir if parent else None
+        beside = parent.run.dir if parent else None
         home = beside.parent if beside else rundir.runs_dir(runs_dir, environ)
-        parent_id = parent_run_id or (parent.id if parent else None)
+        parent_id = parent_run_id or (parent.run.id if parent else None)
         run = _own(home, run_id, parent_id, said, known_steps)
     if texts:
         run.set_tags(texts)
