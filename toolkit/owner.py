@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 
+from attrs import field
+from attrs import frozen
+
 from toolkit import delivery
 from toolkit import journal
 from toolkit.dispatch import CourierProcess
@@ -33,6 +36,20 @@ Backends = Mapping[str, Mapping[str, str]]
 """Names of backends, each with its options."""
 
 
+@frozen
+class Once:
+    """Tells the user each line once, though a run and its children may all have it to say."""
+
+    tell: Callable[[str], None]
+    _said: set[str] = field(init=False, factory=set)
+
+    def __call__(self, line: str) -> None:
+        """Tell a line, if it is new."""
+        if line not in self._said:
+            self._said.add(line)
+            self.tell(line)
+
+
 class Owner:
     """Holds a run while its command or script runs.
 
@@ -48,7 +65,7 @@ class Owner:
         self,
         run: RunDir,
         backends: Backends,
-        tell_user: Callable[[str], None],
+        tell_user: Once,
         idle: IdleCouriers | None = None,
     ) -> None:
         self.run = run
@@ -58,7 +75,6 @@ class Owner:
         self._tell_user = tell_user
         self._patience = Patience.from_environment(os.environ)
         self._system_seconds = _system_interval(os.environ)
-        self._said: set[str] = set()
         self._couriers: list[CourierProcess] = []
         with run.lock():
             self.writer = SegmentWriter.create(run.journal, "owner")
@@ -153,9 +169,7 @@ class Owner:
                 )
 
     def _say(self, line: str) -> None:
-        if line not in self._said:
-            self._said.add(line)
-            self._tell_user(f"toolkit: {line}")
+        self._tell_user(f"toolkit: {line}")
 
 
 def last_system_step(run: RunDir) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from attrs import define
+from attrs import evolve
 from toolkit_file import FileTracker
 
 from toolkit.events import Ended
@@ -48,6 +49,15 @@ class SilentTracker(FileTracker):
     def _check(self) -> None:
         if (Path(self.folder) / "down").exists():
             raise Unreachable("connection refused")
+
+
+@define
+class ViewedTracker(FileTracker):
+    """Says how to look at all of its runs."""
+
+    def open(self, run: RunInfo, memory: Link | None) -> Link:
+        """Open, and say where."""
+        return evolve(super().open(run, memory), view=f"look into {self.folder}")
 
 
 @define

@@ -100,6 +100,22 @@ def test_link_is_printed_once(bench: Bench, third_party: dict[str, str]) -> None
     assert done.stderr.count("toolkit: file: file://") == 1
 
 
+@pytest.mark.parametrize("is_tracked", [True, False])
+def test_a_run_and_its_children_say_the_same_once(
+    bench: Bench, third_party: dict[str, str], is_tracked: bool
+) -> None:
+    """A search over a hundred settings doesn't print where to look a hundred times."""
+    code = (
+        "import toolkit\n"
+        "with toolkit.start_run(backend='viewed'):\n"
+        "    for _ in range(3): toolkit.start_run(nested=True, backend='viewed').end()\n"
+    )
+    start = bench.track if is_tracked else bench.run_script
+    done = start(code, env=third_party)
+    # Under `track`, the run is another process's, which has its own line to say.
+    assert done.stderr.count("toolkit: viewed: look into tracked") == 1 + is_tracked
+
+
 def test_owner_script_delivers(bench: Bench, third_party: dict[str, str]) -> None:
     """Without `track`, the script that starts the run is its owner and starts the couriers."""
     code = THREE_STEPS.replace("start_run(", "start_run(backend='file', ")
