@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 
+from accelerate.utils import gather_object
+
 from toolkit_recipes.config import as_dict
 from toolkit_recipes.dbnet.dataset import TrainingBatch
 from toolkit_recipes.dbnet.dataset import TrainingPages
 from toolkit_recipes.dbnet.epochs import Keeper
 from toolkit_recipes.dbnet.epochs import Progress
 from toolkit_recipes.dbnet.evaluation import Evaluator
+from toolkit_recipes.dbnet.evaluation import none_readable
 from toolkit_recipes.dbnet.kept_pages import keep_drawn
 from toolkit_recipes.dbnet.loading import Share
 from toolkit_recipes.dbnet.loading import steps_per_epoch
@@ -90,13 +93,24 @@ def learn(
     recording: Recording,
     progress: Progress,
 ) -> Progress:
-    """Take the steps of an epoch, each from the next batch; returns the progress after them."""
+    """Take the steps of an epoch, each from the next batch; returns the progress after them.
+
+    Raises:
+        UsageError: none of the pages could be read.
+    """
     recording.resume_timing()
+    count = 0
+    problems: list[str] = []
     for _ in steps:
         parts = next(batches)
         losses = trainer.step(progress.step, parts)
         recording.step(progress, losses, trainer.schedule.rate(progress.step), parts)
         progress = progress.after_step()
+        count += sum(len(part.images) for part in parts)
+        problems += [problem for part in parts for problem in part.problems]
+    problems = gather_object(problems)
+    if len(problems) == count * trainer.accelerator.num_processes:
+        raise none_readable("training", list(dict.fromkeys(problems)))
     trainer.settle()
     return progress
 

@@ -12,6 +12,8 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from tests.recipes.dbnet.page_files import QUAD
+from tests.recipes.dbnet.page_files import write_page
 from tests.recipes.launching import TWO_PROCESSES
 from tests.recipes.launching import Launched
 from tests.recipes.launching import launch
@@ -177,6 +179,20 @@ def test_export_gives_a_network_that_onnxruntime_runs(one: Launched, tmp_path: P
     assert prob.shape == (1, 96, 64)
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["long_side"]) == 128
+
+
+def test_training_on_nothing_ends_after_an_epoch(tmp_path: Path) -> None:
+    """Where no page to learn from can be read, nothing is learned, and no result pretends it."""
+    train = write_page(tmp_path / "train", f"{QUAD},TEXT")
+    page = train / "images" / "img_1.jpg"
+    noise = np.random.default_rng(1).integers(0, 256, (320, 400, 3), np.uint8)
+    Image.fromarray(noise).save(page)
+    page.write_bytes(page.read_bytes()[:-4000])
+    val = write_page(tmp_path / "val", f"{QUAD},TEXT")
+    done = run_plainly(tmp_path, SCRIPT, *TINY, f"data.train={train}", f"data.val={val}").done
+    assert done.returncode == 2, done.stderr
+    assert "training: none of the 1 pages can be read, first " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
