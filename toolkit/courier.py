@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO
 from typing import TypeVar
 
 from attrs import evolve
@@ -52,6 +51,8 @@ TOLD = b"0"
 """What a courier answers when it has told everything about a run."""
 NOT_TOLD = b"1"
 """What it answers when it has given up."""
+BROKEN = b"2"
+"""What it answers when it has given up, and a courier with nothing behind it might not have to."""
 
 _POLL_SECONDS = 0.5
 _DESCRIPTION_SECONDS = 60.0
@@ -63,6 +64,10 @@ _NICENESS = 10  # the training comes first
 
 class GivingUp(BaseException):
     """The rest stays owed; the message says why."""
+
+
+class Broken(GivingUp):
+    """The plugin has failed."""
 
 
 class Stopped(GivingUp):
@@ -170,8 +175,8 @@ class Courier:
         """Call until the backend can be reached.
 
         Raises:
-            GivingUp: the run is over and there has been no progress for too long; or, for `open`
-                and `close`, the plugin failed.
+            GivingUp: the run is over and there has been no progress for too long.
+            Broken: the plugin failed in `open` or `close`.
         """
         pause = _FIRST_PAUSE_SECONDS
         while True:
@@ -186,7 +191,7 @@ class Courier:
             except Exception as error:
                 if what == "write":
                     raise
-                raise GivingUp(f"{what} failed: {_cause(error)}") from error
+                raise Broken(f"{what} failed: {_cause(error)}") from error
             else:
                 self._progress_at = time.monotonic()
                 if self._state.problem:
@@ -239,29 +244,30 @@ def _leave(signum: int, frame: object) -> None:
 def main(argv: Sequence[str]) -> int:
     """Deliver the run in folder ``argv[0]`` to backend ``argv[1]``, then those that are sent after.
 
-    Their folders come on standard input, each a line of JSON; whether all of a run was told is
-    answered on standard output. Returns 0 when everything was told of the last one.
+    Their folders come on standard input, each a line of JSON. What became of a run is answered on
+    the pipe with the number ``argv[2]``. Only who has told everything is sent again.
     """
-    backend, starter, code = argv[1], os.getppid(), 1
-    orders, answers = _taken_from_plugins(sys.stdin), _taken_from_plugins(sys.stdout)
+    backend, answers, starter = argv[1], int(argv[2]), os.getppid()
+    os.set_inheritable(answers, False)
+    orders = os.dup(sys.stdin.fileno())
+    with open(os.devnull, "rb") as nothing:  # which plugins and their processes are to read
+        os.dup2(nothing.fileno(), sys.stdin.fileno())
+    environ = dict(os.environ)
     signal.signal(signal.SIGTERM, _leave)
     os.nice(_NICENESS)
     try:
         for folder in itertools.chain(argv[:1], _folders(orders, starter)):
-            code = _deliver(RunDir(Path(folder)), backend)
+            answer = _deliver(RunDir(Path(folder)), backend)
             with suppress(BrokenPipeError):  # nobody is left to hear it
-                os.write(answers, NOT_TOLD if code else TOLD)
+                os.write(answers, answer)
+            if answer != TOLD:
+                return 1
+            # What a plugin has put there, such as a password, is not for the next run.
+            os.environ.clear()
+            os.environ.update(environ)
     except GivingUp:  # stopped while another courier was still at it, or after the last run
-        pass
-    return code
-
-
-def _taken_from_plugins(stream: IO[str]) -> int:
-    """Put nothing in a stream's place, which plugins and their processes use; returns a new one."""
-    taken = os.dup(stream.fileno())
-    with open(os.devnull, "r+b") as nothing:
-        os.dup2(nothing.fileno(), stream.fileno())
-    return taken
+        return 1
+    return 0
 
 
 def _folders(orders: int, starter: int) -> Iterator[str]:
@@ -277,7 +283,8 @@ def _folders(orders: int, starter: int) -> Iterator[str]:
                 yield json.loads(line)
 
 
-def _deliver(run: RunDir, backend: str) -> int:
+def _deliver(run: RunDir, backend: str) -> bytes:
+    """Tell everything about a run; returns the answer."""
     _speak_into(delivery.log_path(run, backend))
     with Lock.acquire(delivery.lock_path(run, backend)):
         courier = Courier(run, backend, Patience.from_environment(os.environ))
@@ -285,12 +292,13 @@ def _deliver(run: RunDir, backend: str) -> int:
             courier.work()
         except GivingUp as reason:
             courier.give_up(reason)
-            return 1
-    return 0
+            return BROKEN if isinstance(reason, Broken) else NOT_TOLD
+    return TOLD
 
 
 def _speak_into(log: Path) -> None:
     """Have whatever this process says go into a file."""
+    sys.stdout.flush()
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())

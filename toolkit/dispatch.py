@@ -17,6 +17,8 @@ from attrs import frozen
 
 from toolkit import delivery
 from toolkit import options
+from toolkit.courier import BROKEN
+from toolkit.courier import NOT_TOLD
 from toolkit.courier import TOLD
 from toolkit.delivery import Delivery
 from toolkit.patience import Patience
@@ -37,6 +39,8 @@ class _Terms:
 
     backend: str
     folder: str
+    identity: tuple[int, int] | None
+    """Of the folder: one of the same name that was made anew is another."""
     # Options travel in the environment: a secret among them must not be read off a disk.
     environ: Mapping[str, str] = field(repr=False)
 
@@ -45,7 +49,10 @@ class _Terms:
         """Return those for telling a run to a backend with these options."""
         environ = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_COURIERS}
         environ.update(options.to_environment(backend, delivery.without_secrets(given)))
-        return cls(backend, run.info().directory, environ)
+        folder = Path(run.info().directory)
+        known = folder.stat() if folder.is_dir() else None
+        identity = (known.st_dev, known.st_ino) if known else None
+        return cls(backend, str(folder), identity, environ)
 
 
 class CourierProcess:
@@ -54,20 +61,31 @@ class CourierProcess:
     def __init__(self, run: RunDir, terms: _Terms) -> None:
         self.backend = terms.backend
         self.terms = terms
+        self._start(run)
+
+    def _start(self, run: RunDir) -> None:
         self._run = run
         self._answer: bytes | None = None
-        with delivery.log_path(run, self.backend).open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "toolkit.courier", str(run.path), self.backend],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,
-                start_new_session=True,
-                env=terms.environ,
-                cwd=terms.folder if Path(terms.folder).is_dir() else None,
-            )
-        os.set_blocking(self._answers.fileno(), False)
+        self._has_told_another = False
+        hearing, speaking = os.pipe()
+        os.set_blocking(hearing, False)
+        self._answers = open(hearing, "rb", buffering=0)  # noqa: SIM115 - until it is dismissed
+        words = (str(run.path), self.backend, str(speaking))
+        try:
+            with delivery.log_path(run, self.backend).open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "toolkit.courier", *words],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    bufsize=0,
+                    pass_fds=[speaking],
+                    start_new_session=True,
+                    env=self.terms.environ,
+                    cwd=self.terms.folder if self.terms.identity else None,
+                )
+        finally:
+            os.close(speaking)
 
     @classmethod
     def send(cls, run: RunDir, backend: str, given: Mapping[str, str]) -> CourierProcess:
@@ -75,12 +93,28 @@ class CourierProcess:
         return cls(run, _Terms.of(run, backend, given))
 
     def send_again(self, run: RunDir) -> bool:
-        """Have a courier that is done tell another run; False if it has vanished meanwhile."""
+        """Have a courier that has told everything tell another run; False if it has vanished."""
+        if self._process.poll() is not None:
+            return False
         try:
             self._orders.write(json.dumps(str(run.path)).encode() + b"\n")
         except BrokenPipeError:
             return False
-        self._run, self._answer = run, None
+        self._run, self._answer, self._has_told_another = run, None, True
+        return True
+
+    def mend(self) -> bool:
+        """Start a new courier in place of one that broke on a run that wasn't its first.
+
+        What its plugin knows may be from another time, such as of a database that is gone.
+
+        Returns:
+            Whether it was so.
+        """
+        if self.is_working() or self._answer != BROKEN or not self._has_told_another:
+            return False
+        self.dismiss()
+        self._start(self._run)
         return True
 
     def state(self) -> Delivery:
@@ -104,7 +138,7 @@ class CourierProcess:
         """
         started = since = looked = time.monotonic()
         place, moved = self.state().place, self._moved()
-        while self.is_working():
+        while self.is_working() or self.mend():
             now = time.monotonic()
             if (latest := self.state().place) != place:
                 place, since = latest, now
@@ -139,7 +173,8 @@ class CourierProcess:
         except subprocess.TimeoutExpired:  # a plugin that hangs doesn't get to hold the owner
             self._process.kill()
             self._process.wait()
-        self._answer = self._answer or b""
+        self._answer = self._answer or NOT_TOLD
+        self._has_told_another = False
         self._orders.close()
         self._answers.close()
 
@@ -147,11 +182,6 @@ class CourierProcess:
     def _orders(self) -> IO[bytes]:
         assert self._process.stdin  # noqa: S101 - it was asked for
         return self._process.stdin
-
-    @property
-    def _answers(self) -> IO[bytes]:
-        assert self._process.stdout  # noqa: S101 - it was asked for
-        return self._process.stdout
 
 
 class IdleCouriers:
@@ -171,10 +201,6 @@ class IdleCouriers:
         self._idle: dict[CourierProcess, threading.Timer] = {}
         self._guard = threading.Lock()
         self._pid = os.getpid()
-
-    def is_forked(self) -> bool:
-        """Whether this is a forked child, which shares the couriers' pipes with its parent."""
-        return os.getpid() != self._pid
 
     def send(self, run: RunDir, backend: str, given: Mapping[str, str]) -> CourierProcess:
         """Send one that was started with just these options and environment, else a new one."""
@@ -219,7 +245,7 @@ class IdleCouriers:
             courier.dismiss()
 
     def dismiss(self) -> None:
-        """End all that are kept."""
-        if not self.is_forked():
+        """End all that are kept; in a forked child, they are its parent's to end."""
+        if os.getpid() == self._pid:
             for courier in list(self._idle):
                 self._drop(courier)

@@ -124,6 +124,8 @@ class Owner:
         next_sample = time.monotonic()
         while not self._is_ending.wait(_LOOK_SECONDS):
             self._adopt_backends()
+            for courier in self._couriers:
+                courier.mend()
             self._tell_news()
             if self._system_seconds and time.monotonic() >= next_sample:
                 next_sample += self._system_seconds
@@ -146,7 +148,7 @@ class Owner:
 
     def _tell_news(self) -> None:
         for courier in self._couriers:
-            state = courier.state()
+            state = delivery.load(self.run, courier.backend)
             if state.link and state.link.url:
                 self._say(f"{courier.backend}: {state.link.url}")
             if state.problem:
@@ -154,7 +156,7 @@ class Owner:
 
     def _tell_outcome(self) -> None:
         for courier in self._couriers:
-            state = courier.state()
+            state = delivery.load(self.run, courier.backend)
             if owed := state.owed_bytes(self.run) or state.closed is None:
                 self._say(
                     f"{courier.backend}: not everything is told yet; later: "

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -68,8 +69,6 @@ class _Active:
 
 
 _ACTIVE: ContextVar[tuple[_Active, ...]] = ContextVar("toolkit_active_runs", default=())
-
-_COURIERS: ContextVar[IdleCouriers] = ContextVar("toolkit_idle_couriers")
 
 
 def active_run() -> Run | None:
@@ -185,7 +184,7 @@ def _own(
         run_dir = rundir.create(home, info)
     active = _active()
     tell_user = active.tell_user if active else _on_stderr()
-    owner = Owner(run_dir, chosen, tell_user, _idle_couriers())
+    owner = Owner(run_dir, chosen, tell_user, _idle_couriers(os.getpid()))
     had = last_steps(run_dir) if known_steps == "pass over" else LastSteps()
     recorder = Recorder(run_dir, owner.writer, had)
     run = Run(run_dir.path.name, recorder, owner.finish)
@@ -194,13 +193,11 @@ def _own(
     return _activate(_Active(run, chosen, run_dir.info().project or said.project, tell_user))
 
 
-def _idle_couriers() -> IdleCouriers:
-    """Those of this thread, for its next runs; they leave with the process at the latest."""
-    kept = _COURIERS.get(None)
-    if kept is None or kept.is_forked():
-        kept = IdleCouriers()
-        _COURIERS.set(kept)
-        atexit.register(kept.dismiss)
+@cache
+def _idle_couriers(process: int) -> IdleCouriers:
+    """Those of this process, whose id a forked child hasn't; they leave with it at the latest."""
+    kept = IdleCouriers()
+    atexit.register(kept.dismiss)
     return kept
 
 

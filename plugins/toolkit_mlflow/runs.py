@@ -23,8 +23,6 @@ PARENT_RUN_ID_TAG = "toolkit.parent_run_id"
 NOTE_TAG = "mlflow.note.content"
 
 _EXPERIMENTS_PER_SEARCH = 100
-_RUNS_PER_SEARCH = 10_000
-"""More than come before their parent, which is first to start; MLflow allows 50,000."""
 # Without it MLflow's pages take an experiment for one of prompts and traces.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
@@ -115,16 +113,20 @@ def find_parent(client: MlflowClient, experiment: str, parent: str) -> str | Non
     return None
 
 
-def find_orphans(client: MlflowClient, experiment: str, parent: str) -> list[str]:
-    """The MLflow ids of a run's children, in any experiment, that MLflow doesn't show under it."""
-    return [
-        str(child.info.run_id)
-        for experiments in ([experiment], *_other_experiments(client, experiment))
-        for child in client.search_runs(
-            experiments, f"tags.`{PARENT_RUN_ID_TAG}` = '{parent}'", max_results=_RUNS_PER_SEARCH
-        )
-        if PARENT_TAG not in child.data.tags
-    ]
+def adopt_children(client: MlflowClient, parent: Run, run_id: str) -> None:
+    """Put the children of a run that is new in MLflow under it, where they were told, and over.
+
+    Only those in its experiment are looked for. It isn't worth failing: a refusal is noted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    ours = f"tags.`{PARENT_RUN_ID_TAG}` = '{run_id}'"
+    try:
+        for child in client.search_runs([parent.info.experiment_id], ours):
+            if PARENT_TAG not in child.data.tags:
+                client.set_tag(child.info.run_id, PARENT_TAG, parent.info.run_id)
+    except MlflowException as error:
+        print(f"children that came first stay beside it: {error}", flush=True)  # noqa: T201 - the log
 
 
 def description(run: RunInfo) -> dict[str, str]:

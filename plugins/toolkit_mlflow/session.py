@@ -71,10 +71,10 @@ class Session:
 
     def close(self, ended: Ended) -> None:
         """Set the run's status and end."""
-        self.nest()
+        self.adopt()
         self._client.set_terminated(self._id, ended.status, end_time=_milliseconds(ended.time))
 
-    def nest(self) -> None:
+    def adopt(self) -> None:
         """Put the run under its parent, once the parent is in MLflow."""
         if self._run.parent is None or self._has_parent:
             return
@@ -82,11 +82,6 @@ class Session:
         if parent is not None:
             self._client.set_tag(self._id, runs.PARENT_TAG, parent)
             self._has_parent = True
-
-    def adopt(self) -> None:
-        """Put the run's children under it that were told before it was in MLflow."""
-        for child in runs.find_orphans(self._client, self._experiment, self._run.id):
-            self._client.set_tag(child, runs.PARENT_TAG, self._id)
 
     def is_writable(self) -> bool:
         """Whether MLflow still has the run, and not as a deleted one."""

@@ -70,7 +70,6 @@ class MlflowTracker:
             client = store.connect(address)
             known = self._known(client, run, memory)
             self._session = Session(client, run, known)
-            self._session.nest()
             self._session.adopt()
         experiment, run_id = str(known.info.experiment_id), str(known.info.run_id)
         return Link(
@@ -106,12 +105,14 @@ class MlflowTracker:
             experiment = runs.experiment_id(client, name or run.project_name)
             known = runs.find(client, [experiment], run.id)
             if known is None:
-                return client.create_run(
+                created = client.create_run(
                     experiment,
                     start_time=int(run.created * 1000),
                     tags=runs.description(run),
                     run_name=run.display_name,
                 )
+                runs.adopt_children(client, created, run.id)
+                return created
         runs.reopen(client, known, run)
         return known
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -58,6 +59,30 @@ class ViewedTracker(FileTracker):
     def open(self, run: RunInfo, memory: Link | None) -> Link:
         """Open, and say where."""
         return evolve(super().open(run, memory), view=f"look into {self.folder}")
+
+
+@define
+class LittererTracker(FileTracker):
+    """Leaves a password in the environment, and fails where one was left."""
+
+    def open(self, run: RunInfo, memory: Link | None) -> Link:
+        """Litter, then open."""
+        assert "LEFT_PASSWORD" not in os.environ
+        os.environ["LEFT_PASSWORD"] = "secret"
+        return super().open(run, memory)
+
+
+@define
+class WornTracker(FileTracker):
+    """Can be opened only once in a process."""
+
+    is_worn: ClassVar[bool] = False
+
+    def open(self, run: RunInfo, memory: Link | None) -> Link:
+        """Open, the first time."""
+        assert not WornTracker.is_worn
+        WornTracker.is_worn = True
+        return super().open(run, memory)
 
 
 @define

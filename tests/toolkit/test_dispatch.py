@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.waiting import wait_until
 from toolkit import delivery
 from toolkit import recorded
 from toolkit import rundir
+from toolkit.dispatch import CourierProcess
 from toolkit.dispatch import IdleCouriers
 from toolkit.patience import Patience
 from toolkit.redact import Redactor
@@ -82,6 +84,21 @@ def test_the_next_run_gets_the_courier_of_the_last(
     assert teller(bench, "parent") == teller(bench, "1") == teller(bench, "2")
 
 
+def test_threads_share_couriers(bench: Bench, third_party: dict[str, str]) -> None:
+    """A pool of threads that start runs doesn't fill the machine with idle processes."""
+    code = (
+        "import threading\n"
+        "parent.end()\n"
+        "def trial(name): toolkit.start_run(name=name, backend='file').end()\n"
+        "for name in '12':\n"
+        "    thread = threading.Thread(target=trial, args=[name])\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+    )
+    run(bench, code, third_party)
+    assert teller(bench, "parent") == teller(bench, "1") == teller(bench, "2")
+
+
 def test_sync_sends_one_courier_with_all_runs(bench: Bench, third_party: dict[str, str]) -> None:
     """What is owed of a hundred runs doesn't take a hundred couriers."""
     run(bench, "for name in '12': child(name, backend='none')", third_party)
@@ -121,6 +138,56 @@ def test_a_courier_that_gave_up_is_not_sent_again(
     )
     run(bench, code, {**third_party, "TOOLKIT_FINISH_TIMEOUT": "1"})
     assert told(bench).keys() == {"2", "parent"}
+
+
+def test_a_courier_that_breaks_on_a_later_run_is_replaced(
+    bench: Bench, third_party: dict[str, str]
+) -> None:
+    """What its plugin knew may be of another time: the run is told by a new courier."""
+    run(bench, "for name in '12': child(name, backend='worn')", third_party)
+    assert teller(bench, "1") != teller(bench, "2")
+
+
+def test_nothing_in_the_environment_is_left_to_the_next_run(
+    bench: Bench, third_party: dict[str, str]
+) -> None:
+    """A password that a plugin took out of one address doesn't go to another."""
+    run(bench, "for name in '12': child(name, backend='litterer')", third_party)
+    assert teller(bench, "1") == teller(bench, "2")
+
+
+def test_a_stopped_courier_leaves_at_once(
+    bench: Bench, third_party: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in the middle of a run that can't be told ends it, not only its work."""
+    monkeypatch.setenv("PYTHONPATH", third_party["PYTHONPATH"])
+    monkeypatch.chdir(bench.folder)
+    (bench.folder / "tracked").mkdir()
+    (bench.folder / "tracked" / "down").touch()
+    run(bench, "parent.end()", {**third_party, "TOOLKIT_BACKEND": "none"})
+    delivery.owe(bench.only_run(), "silent", {}, Redactor.from_environment({}))
+    courier = CourierProcess.send(bench.only_run(), "silent", {})
+    wait_until(lambda: courier.state().problem)
+    (process,) = (
+        child for child in psutil.Process().children() if "toolkit.courier" in child.cmdline()
+    )
+    process.terminate()
+    wait_until(lambda: not _is_alive(process.pid))
+    assert not courier.has_told()
+    courier.dismiss()
+
+
+def test_what_python_prints_when_it_starts_is_no_answer(
+    bench: Bench, third_party: dict[str, str]
+) -> None:
+    """It goes into the log, as all that a courier's process says."""
+    site = bench.folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("print('hello', flush=True)\n")
+    path = os.pathsep.join((str(site), third_party["PYTHONPATH"]))
+    run(bench, "parent.end()", {"PYTHONPATH": path})
+    assert told(bench)["parent"]["status"] == "FINISHED"
+    assert "hello" in delivery.log_path(bench.only_run(), "file").read_text()
 
 
 def test_a_courier_that_was_killed_while_idle_is_replaced(
