@@ -8,11 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from collections.abc import Mapping
-
-from attrs import field
-from attrs import frozen
 
 from toolkit import delivery
 from toolkit import journal
@@ -25,6 +21,7 @@ from toolkit.events import Event
 from toolkit.events import Metrics
 from toolkit.events import Status
 from toolkit.journal import SegmentWriter
+from toolkit.notice import Notices
 from toolkit.patience import Patience
 from toolkit.redact import Redactor
 from toolkit.rundir import RunDir
@@ -36,27 +33,13 @@ Backends = Mapping[str, Mapping[str, str]]
 """Names of backends, each with its options."""
 
 
-@frozen
-class Once:
-    """Tells the user each line once, though a run and its children may all have it to say."""
-
-    tell: Callable[[str], None]
-    _said: set[str] = field(init=False, factory=set)
-
-    def __call__(self, line: str) -> None:
-        """Tell a line, if it is new."""
-        if line not in self._said:
-            self._said.add(line)
-            self.tell(line)
-
-
 class Owner:
     """Holds a run while its command or script runs.
 
     Args:
         run: the run's folder.
         backends: whom to tell; empty means whoever the script asks for.
-        tell_user: called with one line at a time: where to look, and what is wrong.
+        notices: to the user: where to look, and what is wrong.
         idle: couriers that may be sent again, and where its own are kept when the run has ended;
             else each is started and dismissed with the run.
     """
@@ -65,14 +48,14 @@ class Owner:
         self,
         run: RunDir,
         backends: Backends,
-        tell_user: Once,
+        notices: Notices,
         idle: IdleCouriers | None = None,
     ) -> None:
         self.run = run
         self._idle = idle
         self.redactor = Redactor.from_environment(os.environ)
         self._backends = backends
-        self._tell_user = tell_user
+        self._notices = notices
         self._patience = Patience.from_environment(os.environ)
         self._system_seconds = _system_interval(os.environ)
         self._couriers: list[CourierProcess] = []
@@ -98,7 +81,7 @@ class Owner:
         try:
             for courier in self._couriers:
                 courier.wait(self._patience)
-        finally:  # an impatient Ctrl-C included: nothing outlives a run that ended
+        finally:  # an impatient Ctrl-C included: none goes on with a run that ended
             for courier in self._couriers:
                 self._idle.keep(courier) if self._idle else courier.dismiss()
             self._tell_news()
@@ -109,7 +92,7 @@ class Owner:
         try:
             self.writer.append(event)
         except OSError as error:
-            self._say(f"can't record any more: {error}")
+            self._notices.tell(f"can't record any more: {error}")
 
     def _send(self, backend: str, given: Mapping[str, str]) -> None:
         delivery.owe(self.run, backend, given, self.redactor)
@@ -150,28 +133,25 @@ class Owner:
         for courier in self._couriers:
             state = delivery.load(self.run, courier.backend)
             if state.link and state.link.url:
-                self._say(f"{courier.backend}: {state.link.url}")
+                self._notices.tell(f"{courier.backend}: {state.link.url}")
             if state.problem:
-                self._say(f"{courier.backend}: {state.problem}")
+                self._notices.tell(f"{courier.backend}: {state.problem}")
 
     def _tell_outcome(self) -> None:
         for courier in self._couriers:
             state = delivery.load(self.run, courier.backend)
             if owed := state.owed_bytes(self.run) or state.closed is None:
-                self._say(
+                self._notices.tell(
                     f"{courier.backend}: not everything is told yet; later: "
                     f"toolkit sync {self.run.path.name}"
                 )
             elif state.link and state.link.view:
-                self._say(f"{courier.backend}: {state.link.view}")
+                self._notices.tell(f"{courier.backend}: {state.link.view}")
             if state.passed_over and not owed:
-                self._say(
+                self._notices.tell(
                     f"{courier.backend}: {len(state.passed_over)} events were passed over; see "
                     f"{delivery.log_path(self.run, courier.backend)}"
                 )
-
-    def _say(self, line: str) -> None:
-        self._tell_user(f"toolkit: {line}")
 
 
 def last_system_step(run: RunDir) -> int:

@@ -37,8 +37,8 @@ from toolkit.events import Metrics
 from toolkit.events import Status
 from toolkit.events import name_of
 from toolkit.journal import SegmentWriter
+from toolkit.notice import Notices
 from toolkit.owner import Backends
-from toolkit.owner import Once
 from toolkit.owner import Owner
 from toolkit.recorder import LastSteps
 from toolkit.recorder import Recorder
@@ -51,10 +51,6 @@ from toolkit.runinfo import RunInfo
 KnownSteps = Literal["pass over", "record"]
 
 
-def _on_stderr() -> Once:
-    return Once(lambda line: print(line, file=sys.stderr))  # noqa: T201 - where scripts say things
-
-
 @frozen
 class _Active:
     """A run that was started here."""
@@ -64,8 +60,8 @@ class _Active:
     """Whom this process tells about it, with options as they were given, secrets and all."""
     project: str | None = None
     """What it belongs to, and its children unless they say otherwise."""
-    tell_user: Once = field(factory=_on_stderr, repr=False)
-    """What its children have to say too is said once."""
+    notices: Notices = field(factory=Notices, repr=False)
+    """To the user, its children's included."""
 
 
 _ACTIVE: ContextVar[tuple[_Active, ...]] = ContextVar("toolkit_active_runs", default=())
@@ -183,14 +179,14 @@ def _own(
         info = new_info(Described(said.time), sys.orig_argv, os.environ, parent)
         run_dir = rundir.create(home, info)
     active = _active()
-    tell_user = active.tell_user if active else _on_stderr()
-    owner = Owner(run_dir, chosen, tell_user, _idle_couriers(os.getpid()))
+    notices = active.notices if active else Notices()
+    owner = Owner(run_dir, chosen, notices, _idle_couriers(os.getpid()))
     had = last_steps(run_dir) if known_steps == "pass over" else LastSteps()
     recorder = Recorder(run_dir, owner.writer, had)
     run = Run(run_dir.path.name, recorder, owner.finish)
     run.describe(masked(said, recorder.redactor))
     owner.start()
-    return _activate(_Active(run, chosen, run_dir.info().project or said.project, tell_user))
+    return _activate(_Active(run, chosen, run_dir.info().project or said.project, notices))
 
 
 @cache

@@ -25,3 +25,9 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Installer:
         return done[names]
 
     return installed
+
+
+@pytest.fixture
+def third_party(install: Installer) -> dict[str, str]:
+    """An environment in which other people's distributions are installed."""
+    return {"PYTHONPATH": install("file_plugin", "faulty_plugin", "broken_plugin")}

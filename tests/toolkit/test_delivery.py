@@ -59,12 +59,6 @@ with toolkit.start_run() as run:
 """
 
 
-@pytest.fixture
-def third_party(install: Installer) -> dict[str, str]:
-    """An environment in which other people's distributions are installed."""
-    return {"PYTHONPATH": install("file_plugin", "faulty_plugin", "broken_plugin")}
-
-
 def told(bench: Bench, folder: str = "tracked") -> dict[str, Any]:
     """What the tracker that writes files has written about the only run."""
     path = bench.folder / folder / f"{bench.only_run().path.name}.json"

@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 from tests.commands import Bench
-from tests.toolkit.conftest import Installer
 from tests.waiting import wait_until
 from toolkit import delivery
 from toolkit import recorded
@@ -32,12 +31,6 @@ def child(name, **others):
         run.log_metrics({"loss": int(name)}, step=0)
 parent = toolkit.start_run(name="parent", backend="file")
 """
-
-
-@pytest.fixture
-def third_party(install: Installer) -> dict[str, str]:
-    """An environment in which other people's distributions are installed."""
-    return {"PYTHONPATH": install("file_plugin", "faulty_plugin")}
 
 
 def run(bench: Bench, code: str, third_party: dict[str, str], *, is_tracked: bool = False) -> str:

@@ -28,8 +28,8 @@ from toolkit.events import Console
 from toolkit.events import Described
 from toolkit.events import Left
 from toolkit.events import Status
+from toolkit.notice import Notices
 from toolkit.owner import Backends
-from toolkit.owner import Once
 from toolkit.owner import Owner
 from toolkit.redact import Redactor
 from toolkit.rundir import RunDir
@@ -93,7 +93,7 @@ def command(
         chosen = start.resumed_backends(run, chosen)
     else:
         run = _created(home, command, said)
-    owner = Owner(run, chosen, Once(lambda line: click.echo(line, err=True)))
+    owner = Owner(run, chosen, Notices())
     if resume and (name or group or tags):
         owner.record(start.masked(said, owner.redactor))
     sys.exit(_supervise(owner, command, events) if command else _hear(owner, events, writer))
